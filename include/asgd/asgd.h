@@ -1,0 +1,450 @@
+/* asgd.h -- asynchronous stochastic gradient descent.
+ *
+ *     source --batch--> model --gradient--> sink --rule--> params
+ *
+ * Worker threads run that line without locks, none waiting for another.  The thread that called
+ * asgd_train() runs everything slow: schedules, evaluation, reports, checkpoints.
+ *
+ * Conventions
+ *   [n][d] is row-major; counts are in elements, sizes that say `bytes` in bytes, times in seconds.
+ *   Zero in a config field means "the default", which the field's comment names.
+ *   Functions that can fail return asgd_status; asgd_errmsg() then says what and what to do.
+ *   Functions that return void cannot fail.
+ *   Who gets an object from _open, _new or _load frees it with _free or _close; NULL is allowed
+ * there. Who may call: [any] any thread at any time, [owner] one thread at a time per object,
+ *   [worker] inside asgd_model_ops.step or .predict only.
+ *
+ * Tiers: 1 named model + asgd_train(); 2 own arrays; 3 own model by callbacks; 4 params and sinks. */
+#ifndef ASGD_ASGD_H
+#define ASGD_ASGD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define ASGD_API __attribute__((visibility("default")))
+#define ASGD_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define ASGD_API
+#define ASGD_PRINTF(fmt, args)
+#endif
+
+/* ---- status ---- */
+
+#define ASGD_STATUS_MAP(X)                                \
+    X(OK, "success")                                      \
+    X(EINVAL, "invalid argument or configuration")        \
+    X(ENOMEM, "out of memory")                            \
+    X(EIO, "cannot read or write a file")                 \
+    X(EFORMAT, "malformed input")                         \
+    X(EMISMATCH, "model, data and checkpoint do not fit") \
+    X(EDIVERGED, "the loss is no longer a finite number") \
+    X(ESTOPPED, "stopped by the observer or by a signal")
+
+typedef enum asgd_status {
+#define X(name, text) ASGD_##name,
+    ASGD_STATUS_MAP(X)
+#undef X
+} asgd_status;
+
+ASGD_API const char *asgd_version(void);           /* [any] "0.1.0" */
+ASGD_API const char *asgd_strerror(asgd_status s); /* [any] the fixed text of a code */
+ASGD_API const char *asgd_errmsg(void);            /* [any] what last went wrong on this thread */
+
+/* ---- data: one batch type for dense and sparse examples ----------------------------------------
+ */
+
+/* A borrowed view of n examples: valid until the worker that got it asks for its next batch.
+ * Exactly one of `dense` and `begin` is set. */
+typedef struct asgd_batch {
+    uint32_t        n;        /* examples */
+    uint32_t        features; /* width of an example; every index is below it */
+    const float    *y;      /* [n] target, or class number 0..classes-1; linear logistic: 0 or 1 */
+    const float    *weight; /* [n] instance weights, or NULL: all 1 */
+    const float    *dense;  /* [n][features], or NULL */
+    const uint64_t *begin;  /* [n] example i owns entries begin[i] .. begin[i]+len[i]-1, or NULL */
+    const uint32_t *len;    /* [n] */
+    const uint32_t *idx;    /* feature numbers, increasing inside an example */
+    const float    *val;    /* their values; NULL: all 1 */
+    uint64_t        position; /* of the first example in the run, counted from 0 over all epochs */
+} asgd_batch;
+
+/* What a source holds, once opened. */
+typedef struct asgd_schema {
+    uint64_t examples;
+    uint64_t nonzeros; /* entries stored; examples * features where dense */
+    uint32_t features;
+    uint32_t classes; /* distinct labels 0..classes-1; 0: real-valued targets */
+    bool     dense;
+    float    y_min, y_max;
+} asgd_schema;
+
+typedef struct asgd_source asgd_source;
+
+/* How to read a file or folder; zero-initialise for the defaults. */
+typedef struct asgd_source_options {
+    const char *format;    /* "idx", "libsvm", "csv"; NULL: guessed from the name and first bytes */
+    bool        test_part; /* idx folders: read t10k-* instead of train-* */
+    const char *label;     /* csv: name or number (from 1) of the label column; NULL: the first */
+    const char *cache;    /* folder for the binary cache; NULL: beside the file; "none": no cache */
+    uint32_t    features; /* width to force, e.g. that of the training data; 0: what is found */
+    uint32_t    threads;  /* for parsing; 0: one per core */
+    bool        rank_features; /* number features by falling frequency, see asgd_source_rank() */
+    /* the trained model's labels: class c stands for label_values[c]; NULL: found in the data */
+    const float *label_values;
+    uint32_t     n_label_values;
+} asgd_source_options;
+
+/* Opens PATH: an IDX folder, a file (plain, .gz, .xz, .bz2 or .zst) or "-" for standard input.
+ * Errors: EIO, EFORMAT (message `path:line: what is wrong and what to do`), ENOMEM. */
+ASGD_API asgd_status asgd_source_open(asgd_source **out, const char *path,
+                                      const asgd_source_options *options); /* [owner] */
+
+/* A caller's arrays as a source; they are borrowed and must outlive it.
+ * x [n][features]; y [n].  classes 0: y are real targets. */
+ASGD_API asgd_status asgd_source_dense(asgd_source **out, const float *x, const float *y,
+                                       uint64_t n, uint32_t features,
+                                       uint32_t classes); /* [owner] */
+/* Compressed sparse rows: example i owns entries start[i]..start[i+1]-1 of idx and val (val NULL:
+ * all 1); start [n+1].  Errors: EINVAL where an index is not below features or not increasing. */
+ASGD_API asgd_status        asgd_source_sparse(asgd_source **out, const uint64_t *start,
+                                               const uint32_t *idx, const float *val, const float *y,
+                                               uint64_t n, uint32_t features,
+                                               uint32_t classes);     /* [owner] */
+ASGD_API const asgd_schema *asgd_source_schema(const asgd_source *s); /* [any] */
+/* What was guessed, e.g. "libsvm, 32561 examples, 123 features, from cache"; never NULL. */
+ASGD_API const char *asgd_source_describe(const asgd_source *s); /* [any] */
+/* [classes] the value each class number stands for in the file (-1 and 1 for a9a); NULL:
+ * themselves. */
+ASGD_API const float *asgd_source_labels(const asgd_source *s); /* [any] */
+ASGD_API void         asgd_source_close(asgd_source *s);        /* [owner] */
+
+/* ---- parameters: tables of rows -----------------------------------------------------------------
+ */
+
+typedef enum asgd_init { ASGD_INIT_ZERO, ASGD_INIT_UNIFORM, ASGD_INIT_NORMAL } asgd_init;
+
+typedef enum asgd_table_flags {
+    ASGD_TABLE_BY_FEATURE = 1, /* row r belongs to feature r: may be few touched, and skewed */
+    ASGD_TABLE_NO_DECAY   = 2, /* l1 and l2 leave it alone: biases */
+} asgd_table_flags;
+
+/* One table of a model, declared by asgd_model_ops.shape. */
+typedef struct asgd_table {
+    char      name[48];
+    uint64_t  rows;
+    uint32_t  dim;   /* floats a row */
+    uint32_t  flags; /* asgd_table_flags */
+    asgd_init init;  /* ZERO; UNIFORM in [-scale, scale]; NORMAL with deviation scale */
+    float     scale;
+} asgd_table;
+
+enum { ASGD_MAX_TABLES = 64 };
+
+/* One table as a worker sees it: rows below n_own are private to the worker (and merged with the
+ * other workers' by deltas), all others are shared.  Both bases are addressed by row number. */
+typedef struct asgd_view {
+    float   *own;    /* base of rows below n_own */
+    float   *shared; /* base of all others */
+    uint64_t n_own;
+    size_t   stride; /* floats from one row to the next; row[dim..] belongs to the rule */
+} asgd_view;
+
+static inline const float *asgd_row(const asgd_view *t, uint64_t r) /* [worker] */
+{
+    return (r < t->n_own ? t->own : t->shared) + r * t->stride;
+}
+
+/* ---- sinks: emitting a gradient changes the parameters by the rule in force ---- */
+
+typedef struct asgd_sink asgd_sink;
+
+/* Rows row..row+n-1 of `table`: d loss / d row[i] = scale * g[i][0..dim).  ldg: floats from one row
+ * of g to the next.  [worker] */
+ASGD_API void asgd_emit_rows(asgd_sink *s, int table, uint64_t row, uint64_t n, float scale,
+                             const float *g, size_t ldg);
+/* n scattered rows times one vector: d loss / d row idx[j] = scale * coef[j] * v[0..dim)
+ * (coef NULL: all 1).  With dim 1 and v NULL: d loss / d row idx[j] = scale * coef[j].  [worker] */
+ASGD_API void asgd_emit_scattered(asgd_sink *s, int table, uint32_t n, const uint32_t *idx,
+                                  const float *coef, float scale, const float *v);
+/* A whole layer: d loss / d row f = scale * sum over examples i of x[i][f] * v[i][0..dim), for the
+ * examples x of the batch.  ldv: floats from one row of v to the next; v[i][dim..ldv) must be zero.
+ * [worker] */
+ASGD_API void asgd_emit_outer(asgd_sink *s, int table, const asgd_batch *x, float scale,
+                              const float *v, size_t ldv);
+
+/* What the emitting model reads with.  out[i][0..dim) += sum over f of x[i][f] * row f.  ldo as
+ * ldv. */
+ASGD_API void asgd_forward(const asgd_sink *s, int table, const asgd_batch *x, float *out,
+                           size_t ldo);
+/* Sum over the n entries of val[j] * row idx[j][0], for a table of dim 1 (val NULL: all 1).
+ * [worker] */
+ASGD_API float asgd_dot_sparse(const asgd_view *t, uint32_t n, const uint32_t *idx,
+                               const float *val);
+
+/* ---- model: a pure function from (parameters, batch) to (gradient, loss) ---- */
+
+typedef struct asgd_stats {
+    double   loss;    /* sum over examples of weight * loss */
+    double   weight;  /* sum of weights */
+    uint64_t correct; /* classification: examples whose best class is y */
+} asgd_stats;
+
+/* What predictions mean, so that metrics can be computed. */
+typedef enum asgd_task {
+    ASGD_TASK_REGRESSION, /* out[n][1]: the value */
+    ASGD_TASK_BINARY,     /* out[n][1]: probability (logistic) or margin (hinge) of class 1 */
+    ASGD_TASK_CLASSES,    /* out[n][classes]: probabilities */
+} asgd_task;
+
+typedef struct asgd_model_ops {
+    const char *name;
+    size_t      self_bytes; /* size of *self; copied for you */
+    /* Declare tables for this data (at most ASGD_MAX_TABLES) and set *task and *outputs (floats a
+     * prediction).  Called once, before anything else.  May fail. */
+    asgd_status (*shape)(void *self, const asgd_schema *d, asgd_table *tables, int *n_tables,
+                         asgd_task *task, uint32_t *outputs);
+    /* Bytes of private memory a worker needs for batches of up to n examples; NULL: none.
+     * It is zeroed once, aligned to 64 bytes, and kept between steps. */
+    size_t (*scratch)(const void *self, uint32_t n);
+    /* Hot path: add the batch's losses to *st and emit the gradient of the MEAN loss, scale
+     * 1/weight. Reads before it emits; allocates nothing, takes no lock, cannot fail. `random` is a
+     * seed of this batch's own, the same on every replay. */
+    void (*step)(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
+                 void *scratch, uint64_t random, asgd_stats *st);
+    /* Hot path: out [n][outputs]; adds to *st where st is not NULL. */
+    void (*predict)(const void *self, const asgd_batch *b, const asgd_view *w, const asgd_sink *g,
+                    void *scratch, float *out, asgd_stats *st);
+} asgd_model_ops;
+
+typedef struct asgd_model asgd_model;
+
+/* An own model.  *self (self_bytes long, NULL where 0) is copied. */
+ASGD_API asgd_status asgd_model_new(asgd_model **out, const asgd_model_ops *ops, const void *self,
+                                    const asgd_schema *d); /* [owner] */
+/* A model of the library: "linear", "softmax" or "mlp" with its options as "key=value key=value";
+ * NULL or "": the defaults.  asgd_model_help() lists them. */
+ASGD_API asgd_status asgd_model_named(asgd_model **out, const char *name, const char *options,
+                                      const asgd_schema *d); /* [owner] */
+/* Help on model number i ("name\n\toption=default  text\n..."), NULL past the last. */
+ASGD_API const char *asgd_model_help(int i);         /* [any] */
+ASGD_API void        asgd_model_free(asgd_model *m); /* [owner] */
+
+/* Reads are free at any time outside asgd_train(). */
+ASGD_API const char *asgd_model_name(const asgd_model *m);
+ASGD_API const char *asgd_model_options(const asgd_model *m); /* as given to asgd_model_named() */
+ASGD_API uint32_t    asgd_model_outputs(const asgd_model *m);
+ASGD_API asgd_task   asgd_model_task(const asgd_model *m);
+ASGD_API const asgd_schema *asgd_model_schema(const asgd_model *m);
+/* [n_label_values] what each class stands for; NULL: the numbers themselves */
+ASGD_API const float      *asgd_model_labels(const asgd_model *m, uint32_t *n);
+ASGD_API int               asgd_model_tables(const asgd_model *m);
+ASGD_API const asgd_table *asgd_model_table(const asgd_model *m, int table);
+/* Row r of a table, dim floats; NULL where there is none.  Writable: set it before training. */
+ASGD_API float *asgd_model_row(asgd_model *m, int table, uint64_t r);
+
+/* One safetensors file, written beside and renamed. */
+ASGD_API asgd_status asgd_save(const asgd_model *m, const char *path); /* [owner] */
+ASGD_API asgd_status asgd_load(asgd_model **out, const char *path);    /* [owner] */
+
+/* out [examples][outputs]; threads 0: one per core. */
+ASGD_API asgd_status asgd_predict(const asgd_model *m, asgd_source *data, uint32_t threads,
+                                  float *out); /* [owner] */
+
+/* ---- metrics ---- */
+
+#define ASGD_METRIC_MAP(X) \
+    X(loss, -1)            \
+    X(accuracy, 1)         \
+    X(error, -1)           \
+    X(auc, 1)              \
+    X(logloss, -1)         \
+    X(rmse, -1)
+
+/* NaN where a metric makes no sense for the model. */
+typedef struct asgd_metrics {
+#define X(name, better) double name;
+    ASGD_METRIC_MAP(X)
+#undef X
+    uint64_t examples;
+} asgd_metrics;
+
+/* Value of the metric called name; *better is 1 or -1 (higher, lower); NaN and 0 if there is none. */
+ASGD_API double asgd_metric_get(const asgd_metrics *m, const char *name, int *better); /* [any] */
+ASGD_API asgd_status asgd_eval(const asgd_model *m, asgd_source *data, uint32_t threads,
+                               asgd_metrics *out); /* [owner] */
+
+/* ---- a run ---- */
+
+typedef enum asgd_mode {
+    ASGD_ASYNC,  /* workers never wait */
+    ASGD_SYNC,   /* a barrier after every step; gradients are averaged, lr scaled by their number */
+    ASGD_LOCKED, /* gradients computed at will, applied one worker at a time */
+    ASGD_SEQUENTIAL, /* one worker; the same bits every time */
+} asgd_mode;
+
+typedef enum asgd_share {
+    ASGD_SHARE_AUTO,    /* per table, from sizes and row frequencies */
+    ASGD_SHARE_SHARED,  /* one copy that all workers write: plain Hogwild */
+    ASGD_SHARE_HOT,     /* the most frequent rows private and merged by deltas, all others shared */
+    ASGD_SHARE_REPLICA, /* all rows private and merged by deltas */
+} asgd_share;
+
+#define ASGD_RULE_MAP(X) X(sgd) X(momentum) X(adagrad) X(rmsprop) X(adam) X(ftrl)
+typedef enum asgd_rule_kind {
+    ASGD_RULE_DEFAULT, /* the model's */
+#define X(name) ASGD_RULE_##name,
+    ASGD_RULE_MAP(X)
+#undef X
+        ASGD_RULES
+} asgd_rule_kind;
+
+/* Zero: the rule's default, which asgd_rule_defaults() fills in. */
+typedef struct asgd_rule {
+    asgd_rule_kind kind;
+    float          beta1;  /* momentum, adam: 0.9;  rmsprop: 0.99 (decay of its statistics) */
+    float          beta2;  /* adam: 0.999;  ftrl: its beta, 1 */
+    float          eps;    /* adagrad, rmsprop, adam: added to the root, 1e-8 */
+    float          l1, l2; /* penalty l1 * |w| + l2/2 * w^2 on the rows a step touches */
+} asgd_rule;
+
+typedef enum asgd_schedule { ASGD_CONSTANT, ASGD_LINEAR, ASGD_COSINE } asgd_schedule;
+
+/* Staleness of an update, in updates: how many by other workers entered the parameters between the
+ * read it was computed on and its own entering them. */
+enum { ASGD_STALENESS_BUCKETS = 64 };
+typedef struct asgd_staleness {
+    uint64_t count; /* updates measured */
+    double   mean;
+    uint64_t p50, p99, max;
+    /* buckets 0..31: exactly that value; then doubling in 8 steps a factor: asgd_staleness_low(i)
+     */
+    uint64_t bucket[ASGD_STALENESS_BUCKETS];
+} asgd_staleness;
+ASGD_API uint64_t asgd_staleness_low(int bucket); /* [any] smallest value in a bucket */
+
+/* One observation: given to the observer, kept in the result's history. */
+typedef struct asgd_point {
+    double       seconds;    /* of training, evaluation that workers wait for left out */
+    uint64_t     examples;   /* done */
+    double       epochs;     /* done */
+    double       train_loss; /* mean over the examples since the last point */
+    double       lr;
+    double       rate;  /* examples/s since the last point */
+    double       total; /* examples the run will do if not stopped early */
+    bool         evaluated;
+    asgd_metrics valid;     /* where evaluated */
+    double       staleness; /* mean so far */
+} asgd_point;
+
+/* Called on the thread in asgd_train(), never by a worker.  Not 0: stop the run (ESTOPPED). */
+typedef int asgd_observer(const asgd_point *p, void *user);
+
+typedef struct asgd_config {
+    uint32_t      workers; /* 0: one per core */
+    asgd_mode     mode;
+    asgd_share    share;
+    uint32_t      batch;  /* examples an update; 0: the model's default */
+    double        epochs; /* 0: the model's default */
+    uint64_t      seed;
+    asgd_rule     rule;
+    double        lr; /* 0: the model's default for the rule */
+    asgd_schedule schedule;
+    bool          schedule_set; /* false: the model's default schedule */
+    double        warmup;       /* part of the run, 0..1, in which lr rises from 0 */
+
+    uint32_t merge;  /* replica, hot: examples of a worker between merges; 0: chosen */
+    uint32_t hot;    /* hot: private rows; 0: 4096 */
+    uint32_t backup; /* sync: the slowest this many gradients of a step are dropped */
+    bool     pin;    /* bind workers to cores */
+
+    asgd_source *valid;       /* evaluated as training goes on, NULL: none; borrowed */
+    double       eval_every;  /* examples; 0: an epoch */
+    const char  *target;      /* stop when reached: "accuracy=0.97" */
+    uint32_t     patience;    /* stop after so many evaluations without a better loss; 0: never */
+    double       max_seconds; /* 0: no limit */
+
+    const char *checkpoint;       /* folder, NULL: none */
+    double      checkpoint_every; /* seconds; 0: 60 */
+    bool        resume;           /* go on from the checkpoint if there is one */
+
+    /* experiments: worker w's steps take straggler[w] times as long (0: 1); NULL: none */
+    const double *straggler; /* [workers] */
+    double        pace;      /* seconds that a step takes at the least, by sleeping; 0: none */
+
+    double              report_every; /* seconds between points without evaluation; 0: 0.5 */
+    asgd_observer      *observe;
+    void               *user;
+    const volatile int *stop; /* the run ends in good order when this is not 0; NULL: never */
+} asgd_config;
+
+typedef enum asgd_end {
+    ASGD_END_EPOCHS,
+    ASGD_END_TARGET,
+    ASGD_END_PATIENCE,
+    ASGD_END_SECONDS,
+    ASGD_END_STOPPED,
+} asgd_end;
+
+typedef struct asgd_result {
+    asgd_end       end;
+    double         seconds; /* training alone */
+    double         epochs;
+    uint64_t       examples, updates;
+    uint64_t       dropped;    /* examples whose gradients sync with backup workers threw away */
+    double         train_loss; /* mean over the last epoch's worth of examples */
+    bool           evaluated;
+    asgd_metrics   valid;          /* at the end */
+    double         target_seconds; /* when the target was first met; NaN: not */
+    asgd_staleness staleness;
+    double         merge_seconds; /* sum over workers, merging private rows */
+    uint32_t       workers, batch;
+    asgd_mode      mode;
+    asgd_rule_kind rule;
+    double         lr;
+    char           share[64];       /* what was chosen, e.g. "replica, merge 512" */
+    uint64_t      *worker_examples; /* [workers] */
+    asgd_point    *history;         /* [n_history] */
+    size_t         n_history;
+} asgd_result;
+
+/* Trains m on the source.  *out is filled even if the run fails (free it either way), NULL: not
+ * wanted. Errors: EINVAL, EMISMATCH, ENOMEM, EDIVERGED, EIO (checkpoint), ESTOPPED (observer or
+ * stop: the model then holds what was learnt so far).  [owner of m and train] */
+ASGD_API asgd_status asgd_train(asgd_model *m, asgd_source *train, const asgd_config *c,
+                                asgd_result *out);
+ASGD_API void        asgd_result_free(asgd_result *r); /* frees what it holds, not *r */
+
+/* Names to enums and back, as the program's options spell them; NULL or false where there is none. */
+ASGD_API bool        asgd_mode_parse(const char *text, asgd_mode *out);
+ASGD_API const char *asgd_mode_name(asgd_mode m);
+ASGD_API bool        asgd_share_parse(const char *text, asgd_share *out);
+ASGD_API const char *asgd_share_name(asgd_share s);
+ASGD_API bool        asgd_rule_parse(const char *text, asgd_rule_kind *out);
+ASGD_API const char *asgd_rule_name(asgd_rule_kind r);
+ASGD_API bool        asgd_schedule_parse(const char *text, asgd_schedule *out);
+ASGD_API const char *asgd_schedule_name(asgd_schedule s);
+
+/* ---- synthetic data ---- */
+
+/* Writes a folder of four IDX files like MNIST's: 28x28 digits drawn with random strokes, shear and
+ * noise.  Examples i of one seed are the same however many are asked for. */
+ASGD_API asgd_status asgd_synth_digits(const char *folder, uint64_t train, uint64_t test,
+                                       uint64_t seed);
+
+/* ---- the machine ---- */
+
+ASGD_API uint32_t    asgd_cores(void); /* [any] this process may run on */
+ASGD_API const char *asgd_isa(void);   /* [any] kernels in use: "avx2", ... ; ASGD_ISA overrides */
+/* Text describing cores, caches and kernels.  buf [bytes], always terminated. */
+ASGD_API void asgd_machine(char *buf, size_t bytes); /* [any] */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,117 @@
+/* sys.c -- what the operating system does for us. */
+#define _GNU_SOURCE
+#include "base/sys.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+double asgdi_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void asgdi_sleep(double seconds)
+{
+    if (!(seconds > 0)) return;
+    struct timespec t;
+    t.tv_sec  = (time_t)seconds;
+    t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
+    nanosleep(&t, NULL);
+}
+
+uint32_t asgdi_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        return (uint32_t)CPU_COUNT(&set);
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (uint32_t)n : 1;
+}
+
+uint32_t asgd_cores(void)
+{
+    return asgdi_cores();
+}
+
+asgd_status asgdi_file_create(asgdi_file *file, const char *path)
+{
+    *file           = (asgdi_file){0};
+    size_t length   = strlen(path);
+    file->path      = asgdi_strdup(path);
+    file->temporary = asgdi_calloc(length + 32, 1);
+    if (!file->path || !file->temporary) {
+        asgdi_file_abandon(file);
+        return ASGD_FAIL(ENOMEM, "no memory to write %s", path);
+    }
+    snprintf(file->temporary, length + 32, "%s.tmp-%ld", path, (long)getpid());
+    file->f = fopen(file->temporary, "wb");
+    if (!file->f) {
+        int e = errno;
+        asgdi_free(file->temporary);
+        file->temporary = NULL; /* nothing of ours to remove */
+        asgdi_file_abandon(file);
+        return ASGD_FAIL(EIO, "%s: cannot create it: %s", path, strerror(e));
+    }
+    return ASGD_OK;
+}
+
+asgd_status asgdi_file_write(asgdi_file *file, const void *data, size_t bytes)
+{
+    if (bytes && fwrite(data, 1, bytes, file->f) != bytes)
+        return ASGD_FAIL(EIO, "%s: cannot write: %s", file->path, strerror(errno));
+    return ASGD_OK;
+}
+
+asgd_status asgdi_file_commit(asgdi_file *file)
+{
+    int e = 0;
+    if (fflush(file->f) != 0 || fsync(fileno(file->f)) != 0) e = errno;
+    if (fclose(file->f) != 0 && !e) e = errno;
+    file->f = NULL;
+    if (!e && rename(file->temporary, file->path) != 0) e = errno;
+    asgd_status s = ASGD_OK;
+    if (e) {
+        s = ASGD_FAIL(EIO, "%s: cannot write: %s", file->path, strerror(e));
+    } else {
+        asgdi_free(file->temporary);
+        file->temporary = NULL;
+    }
+    asgdi_file_abandon(file);
+    return s;
+}
+
+void asgdi_file_abandon(asgdi_file *file)
+{
+    if (file->f) fclose(file->f);
+    if (file->temporary) unlink(file->temporary);
+    asgdi_free(file->temporary);
+    asgdi_free(file->path);
+    *file = (asgdi_file){0};
+}
+
+asgd_status asgdi_make_folder(const char *path)
+{
+    char *copy = asgdi_strdup(path);
+    if (!copy) return ASGD_FAIL(ENOMEM, "no memory for a path");
+    int e = 0;
+    for (char *p = copy + 1;; p++) {
+        if (*p && *p != '/') continue;
+        char end = *p;
+        *p       = 0;
+        e        = mkdir(copy, 0777) != 0 && errno != EEXIST ? errno : 0;
+        *p       = end;
+        if (!end) break;
+    }
+    asgdi_free(copy);
+    struct stat st;
+    if (!e && (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))) e = ENOTDIR;
+    return e ? ASGD_FAIL(EIO, "%s: cannot make this folder: %s", path, strerror(e)) : ASGD_OK;
+}

@@ -1,0 +1,58 @@
+/* source.h -- what a source is inside the library: examples in memory, in random access.
+ *
+ * Storage is one of: dense bytes (images), dense floats, sparse rows.  Images with few non-zero
+ * pixels are kept as sparse rows: the kernels then skip the zeros. */
+#ifndef ASGDI_SOURCE_H
+#define ASGDI_SOURCE_H
+
+#include <stdio.h>
+
+#include "base/status.h"
+#include "kern/kern.h"
+
+struct asgd_source {
+    asgd_schema schema;
+    /* dense: one of these, [examples][features] */
+    const uint8_t *bytes; /* value = byte_scale * byte */
+    float          byte_scale;
+    const float   *dense;
+    /* sparse */
+    const uint64_t *start; /* [examples+1] */
+    const uint32_t *idx;
+    const float    *val;    /* NULL: all 1 */
+    const float    *y;      /* [examples] */
+    float          *labels; /* [classes] or NULL: what class numbers stand for */
+    /* rank_features: feature f of the file is row of_feature[f] of BY_FEATURE tables; idx above are
+     * such rows.  NULL: they are the same. */
+    uint32_t *rank;
+    uint32_t  max_len; /* most entries an example has */
+    char      describe[256];
+    void (*release)(asgd_source *s); /* frees or unmaps the arrays; NULL: borrowed */
+    void  *memory;                   /* release's own */
+    size_t memory_bytes;
+};
+
+/* A worker's place to put a batch.  gather is [batch][features] for dense sources, else NULL. */
+typedef struct asgdi_cursor {
+    const asgd_source *source;
+    float             *dense;
+    float             *y;
+    uint64_t          *begin;
+    uint32_t          *len;
+    uint32_t           capacity;
+} asgdi_cursor;
+asgd_status asgdi_cursor_init(asgdi_cursor *c, const asgd_source *s, uint32_t capacity);
+void        asgdi_cursor_free(asgdi_cursor *c);
+/* The n <= capacity examples order[0..n), e.g. of a permutation, as one batch; cannot fail. */
+void asgdi_cursor_batch(asgdi_cursor *c, const asgd_kern *k, const uint64_t *order, uint32_t n,
+                        asgd_batch *out);
+
+/* Opens one format; each fills *out with memory it owns.  In file source_<format>.c. */
+typedef struct asgdi_format {
+    const char *name;
+    bool (*guess)(const char *path, const uint8_t *head, size_t bytes);
+    asgd_status (*open)(asgd_source *out, const char *path, const asgd_source_options *o);
+} asgdi_format;
+extern const asgdi_format asgdi_format_idx, asgdi_format_libsvm, asgdi_format_csv;
+
+#endif

@@ -1,0 +1,114 @@
+/* kern.h -- the kernels: every loop over floats that is hot, and every access to shared rows.
+ *
+ * Races.  Rows of a view below n_own are private; all others may be read and written by other
+ * workers at the same time.  Those float accesses are the project's only sanctioned data races, and
+ * they are all in this folder.  They are benign because each float is loaded and stored whole; what
+ * can happen is a lost update.  The `atomic` variant does the same with relaxed atomics, for
+ * ThreadSanitizer.
+ *
+ * Padding.  pad = asgdk_pad(dim) floats: 1 for dim 1, else a multiple of 8.  A row is
+ * [w: pad][slot 0: pad]...; floats between dim and pad are zero and stay zero.  Vectors that pair
+ * with rows (V, out) are padded alike, so kernels need no tails for dim > 1.
+ *
+ * Order of sums.  dot, dot1: 16 lanes, lane l sums elements l, l+16, ... with one fused
+ * multiply-add each, then lanes are folded 8+8, 4+4, 2+2, 1+1.  forward, outer_*: a row's or
+ * example's terms one after another, each column on its own.  So avx2, avx512 and neon give the
+ * same bits; scalar (no fused multiply-add) and gemm (a library decides) do not. */
+#ifndef ASGDI_KERN_H
+#define ASGDI_KERN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <asgd/asgd.h>
+
+static inline uint32_t asgdk_pad(uint32_t dim)
+{
+    return dim == 1 ? 1 : (dim + 7) & ~7u;
+}
+
+/* One update's constants, prepared by rule.c. */
+typedef struct asgdk_step {
+    float lr;
+    float beta1, beta2, eps, l1, l2;
+    float correct1, correct2; /* adam: 1 / (1 - beta1^t), 1 / (1 - beta2^t) */
+} asgdk_step;
+
+/* Sparse columns of a batch: feature rows[j] occurs in entries start[j]..start[j+1]-1, each being
+ * example ex[] with value val[].  Made by asgdi_transpose() from a batch. */
+typedef struct asgdk_columns {
+    uint32_t        n; /* distinct features */
+    const uint32_t *rows, *start, *ex;
+    const float    *val;
+} asgdk_columns;
+
+/* Changes one row by a rule, gradient scale * g[0..dim).  row as above; local: the worker's own
+ * slots of that row [local slot 0: pad]..., or NULL where the rule has none; g padded. */
+typedef void asgdk_rule_fn(float *row, float *local, const float *g, uint32_t pad, float scale,
+                           const asgdk_step *p);
+/* The same for n scattered rows of a table with dim 1: gradient scale * coef[j] (coef NULL: scale).
+ */
+typedef void asgdk_rule1_fn(const asgd_view *t, float *local, size_t local_stride, uint32_t n,
+                            const uint32_t *idx, const float *coef, float scale,
+                            const asgdk_step *p);
+
+typedef struct asgd_kern {
+    const char *name;
+
+    /* private vectors */
+    float (*dot)(const float *a, const float *b, size_t n);
+    void (*axpy)(float s, const float *x, float *y, size_t n); /* y += s x */
+    void (*exp)(const float *x, float *y,
+                size_t n); /* within 2 ulp on [-87, 88], saturating outside */
+    void (*bytes_to_float)(const uint8_t *x, float scale, float *y, size_t n); /* y = scale * x */
+
+    /* sum of val[j] * row idx[j][0] over n entries of a table with dim 1 (val NULL: all 1) */
+    float (*dot1)(const asgd_view *t, uint32_t n, const uint32_t *idx, const float *val);
+
+    /* sparse forward: out[i][0..pad) += sum over entries of val * row.  out [n][ldo], private. */
+    void (*forward)(const asgd_view *t, uint32_t pad, uint32_t n, const uint64_t *begin,
+                    const uint32_t *len, const uint32_t *idx, const float *val, float *out,
+                    size_t ldo);
+    /* the same for dense examples x [n][rows] in a fixed order of sums; gemm.h is faster for many
+     */
+    void (*forward_dense)(const asgd_view *t, uint32_t pad, uint32_t rows, uint32_t n,
+                          const float *x, float *out, size_t ldo);
+
+    /* row c.rows[j] += alpha * sum over its entries of val * v[ex][0..pad).  sgd without penalties:
+     * the read and the write of a row are one pass. */
+    void (*outer_sgd)(const asgd_view *t, uint32_t pad, const asgdk_columns *c, float alpha,
+                      const float *v, size_t ldv);
+    /* out[0..pad) = sum over the n entries of val * v[ex][0..pad): one row's gradient */
+    void (*outer_row)(uint32_t pad, uint32_t n, const uint32_t *ex, const float *val,
+                      const float *v, size_t ldv, float *out);
+
+    asgdk_rule_fn  *rule[ASGD_RULES]; /* index asgd_rule_kind; [0] NULL */
+    asgdk_rule1_fn *rule1[ASGD_RULES];
+
+    /* Merge of private rows, n floats: d = own - seen; master += weight * d; own = seen = master.
+     * weight 1 sums the workers' progress; 1/workers averages it.  The caller holds the block's
+     * lock. */
+    void (*merge)(float *own, float *seen, float *master, size_t n, float weight);
+    /* racy copies between a shared array and a private one */
+    void (*load)(float *to, const float *shared, size_t n);
+    void (*store)(float *shared, const float *from, size_t n);
+} asgd_kern;
+
+/* The kernels of this machine, or those ASGD_ISA names (scalar, atomic, avx2, avx512, neon); an
+ * unknown or unsupported name gives NULL, and the caller's message lists asgdk_names(). */
+const asgd_kern *asgdk_best(void);
+/* Variant i compiled in and supported here, NULL past the last; [0] is the scalar reference. */
+const asgd_kern *asgdk_variant(int i);
+
+/* Slots per parameter: merged ones live in the row after w, local ones belong to a worker. */
+typedef enum asgdk_merge { ASGDK_SUM, ASGDK_MEAN, ASGDK_DERIVED } asgdk_merge;
+typedef struct asgdk_slots {
+    uint32_t    merged, local;
+    asgdk_merge w;       /* how w itself is merged: DERIVED for ftrl, which exchanges z and n */
+    asgdk_merge slot[2]; /* merged ones */
+} asgdk_slots;
+asgdk_slots asgdk_rule_slots(asgd_rule_kind kind);
+/* Recomputes derived w from the slots after a merge (ftrl); no effect for other rules. */
+void asgdk_rule_derive(asgd_rule_kind kind, float *row, uint32_t pad, const asgdk_step *p);
+
+#endif

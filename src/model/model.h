@@ -1,0 +1,46 @@
+/* model.h -- what a model is inside the library, and the registry of those it comes with. */
+#ifndef ASGDI_MODEL_H
+#define ASGDI_MODEL_H
+
+#include "params/params.h"
+
+/* Defaults that make `asgd train MODEL --train X` good. */
+typedef struct asgdi_model_defaults {
+    uint32_t       batch;
+    double         epochs;
+    asgd_rule_kind rule;
+    asgd_schedule  schedule;
+    double         lr[ASGD_RULES]; /* by rule */
+} asgdi_model_defaults;
+
+typedef struct asgdi_model_entry {
+    const asgd_model_ops *ops;
+    const char           *help; /* "one line\n\toption=default  what it does\n..." */
+    asgdi_model_defaults  defaults;
+    /* *self from "key=value ..." ; EINVAL names the option and what is allowed */
+    asgd_status (*parse)(void *self, const char *options);
+} asgdi_model_entry;
+
+extern const asgdi_model_entry asgdi_model_linear, asgdi_model_softmax, asgdi_model_mlp;
+const asgdi_model_entry       *asgdi_model_find(const char *name);
+
+struct asgd_model {
+    asgd_model_ops           ops;
+    const asgdi_model_entry *entry; /* NULL: a caller's own */
+    void                    *self;
+    char                    *options;
+    asgd_schema              schema;
+    float                   *labels; /* [schema.classes] or NULL */
+    asgd_task                task;
+    uint32_t                 outputs;
+    asgdi_params             params;
+    bool                     trained; /* false: asgd_train() initialises w with its seed */
+};
+
+/* Walks "key=value key=value"; false at the end.  *s is advanced; malformed text gives EINVAL in
+ * *st. */
+bool asgdi_option_next(const char **s, char key[32], char value[128], asgd_status *st);
+/* Copies the file's meaning of the classes into the model. */
+asgd_status asgdi_model_set_labels(asgd_model *m, const float *labels, uint32_t n);
+
+#endif

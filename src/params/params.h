@@ -1,0 +1,70 @@
+/* params.h -- tables of rows: the master copy, and each worker's view of it.
+ *
+ * A table is one slab of rows, stride floats apart: [w: pad][merged slot 0: pad]...  Rows below
+ * n_own of a view are the worker's own copy, with a second copy `seen` of the master as it was when
+ * last merged; own - seen is the worker's unmerged progress.  A merge takes it to the master and
+ * brings the others' progress back, block by block under the block's lock:
+ *
+ *     d = own - seen;  master += d;  own = seen = master
+ *
+ * Shared rows are the master's own.  `--share shared`, `hot` and `replica` are n_own = 0, some,
+ * all. */
+#ifndef ASGDI_PARAMS_H
+#define ASGDI_PARAMS_H
+
+#include "base/atomic.h"
+#include "kern/kern.h"
+
+typedef struct asgdi_table {
+    asgd_table info;
+    uint32_t   pad;    /* floats of w in a row */
+    size_t     stride; /* floats from row to row: pad * (1 + merged slots) */
+    float     *master; /* [rows][stride] */
+} asgdi_table;
+
+typedef struct asgdi_params {
+    int            n_tables;
+    asgdi_table    table[ASGD_MAX_TABLES];
+    asgd_rule_kind rule; /* whose slots the rows hold; DEFAULT: none */
+    asgdk_slots    slots;
+} asgdi_params;
+
+/* Allocates rows for w alone and fills them as the tables say; seed decides the random ones. */
+asgd_status asgdi_params_init(asgdi_params *p, const asgd_table *tables, int n, uint64_t seed);
+void asgdi_params_fill(asgdi_params *p, uint64_t seed); /* (re)initialises every w, zeroes slots */
+/* Makes room for a rule's slots, zeroed, keeping w.  DEFAULT: takes them away. */
+asgd_status asgdi_params_set_rule(asgdi_params *p, asgd_rule_kind rule);
+void        asgdi_params_free(asgdi_params *p);
+
+/* ---- private rows ---- */
+
+enum { ASGDI_BLOCK_FLOATS = 8192 }; /* what one lock covers: about 32 KiB */
+
+/* Locks of the master's private-row blocks; shared by all workers. */
+typedef struct asgdi_locks asgdi_locks;
+
+typedef struct asgdi_private {
+    uint64_t n_own[ASGD_MAX_TABLES];
+    float   *own[ASGD_MAX_TABLES];   /* [n_own][stride]; NULL where n_own is 0 */
+    float   *seen[ASGD_MAX_TABLES];  /* like own */
+    float   *local[ASGD_MAX_TABLES]; /* [rows][pad * local slots]; NULL where the rule has none */
+} asgdi_private;
+
+asgd_status asgdi_locks_new(asgdi_locks **out, const asgdi_params *p, const uint64_t *n_own);
+void        asgdi_locks_free(asgdi_locks *l);
+
+/* A worker's private rows, loaded from the master.  Call it on the worker's own thread, so that the
+ * pages lie near its core. */
+asgd_status asgdi_private_init(asgdi_private *w, const asgdi_params *p, const uint64_t *n_own);
+void        asgdi_private_free(asgdi_private *w);
+void        asgdi_private_views(const asgdi_private *w, const asgdi_params *p, asgd_view *views);
+
+/* One merge of all private rows.  workers: divisor of slots that are averaged. */
+void asgdi_merge(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_kern *k,
+                 uint32_t workers, const asgdk_step *step);
+/* Copies the master (w alone, stride pad) while workers run: each block of private rows is
+ * consistent, shared rows are as they come. */
+void asgdi_params_snapshot(const asgdi_params *p, asgdi_locks *l, const uint64_t *n_own,
+                           const asgd_kern *k, asgdi_params *to);
+
+#endif
