@@ -56,8 +56,7 @@ ASGD_API const char *asgd_version(void);           /* [any] "0.1.0" */
 ASGD_API const char *asgd_strerror(asgd_status s); /* [any] the fixed text of a code */
 ASGD_API const char *asgd_errmsg(void);            /* [any] what last went wrong on this thread */
 
-/* ---- data: one batch type for dense and sparse examples ----------------------------------------
- */
+/* ---- data: one batch type for dense and sparse examples ---- */
 
 /* A borrowed view of n examples: valid until the worker that got it asks for its next batch.
  * Exactly one of `dense` and `begin` is set. */
@@ -124,8 +123,7 @@ ASGD_API const char *asgd_source_describe(const asgd_source *s); /* [any] */
 ASGD_API const float *asgd_source_labels(const asgd_source *s); /* [any] */
 ASGD_API void         asgd_source_close(asgd_source *s);        /* [owner] */
 
-/* ---- parameters: tables of rows -----------------------------------------------------------------
- */
+/* ---- parameters: tables of rows ---- */
 
 typedef enum asgd_init { ASGD_INIT_ZERO, ASGD_INIT_UNIFORM, ASGD_INIT_NORMAL } asgd_init;
 
