@@ -26,6 +26,8 @@
 extern "C" {
 #endif
 
+#define ASGD_VERSION "0.1.0"
+
 #if defined(__GNUC__)
 #define ASGD_API __attribute__((visibility("default")))
 #define ASGD_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
@@ -315,7 +317,7 @@ typedef enum asgd_schedule { ASGD_CONSTANT, ASGD_LINEAR, ASGD_COSINE } asgd_sche
 
 /* Staleness of an update, in updates: how many by other workers entered the parameters between the
  * read it was computed on and its own entering them. */
-enum { ASGD_STALENESS_BUCKETS = 64 };
+enum { ASGD_STALENESS_BUCKETS = 160 };
 typedef struct asgd_staleness {
     uint64_t count; /* updates measured */
     double   mean;

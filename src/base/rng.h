@@ -35,23 +35,37 @@ static inline float asgdi_normal(uint64_t bits)
     return (float)(sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v));
 }
 
-/* A pseudo-random permutation of 0..n-1, evaluated at i: a four-round Feistel network on the next
- * even power of two, walked until the value is in range (Black and Rogaway 2002).  n <= 2^62. */
-static inline uint64_t asgdi_permute(uint64_t seed, uint64_t n, uint64_t i)
+/* A pseudo-random permutation of 0..n-1 (n <= 2^62), computed at any point without a table: four
+ * rounds of an unbalanced Feistel network over the next power of two, walked until the value is in
+ * range (Black and Rogaway 2002), less than two walks on average. */
+typedef struct asgdi_permutation {
+    uint64_t n, mask_low, mask_high, key[4];
+    unsigned bits_low;
+} asgdi_permutation;
+
+static inline asgdi_permutation asgdi_permutation_make(uint64_t seed, uint64_t stream, uint64_t n)
 {
-    unsigned half = 1;
-    while (half < 31 && (UINT64_C(1) << (2 * half)) < n) half++;
-    uint64_t mask = (UINT64_C(1) << half) - 1;
+    unsigned bits = 2;
+    while (bits < 62 && (UINT64_C(1) << bits) < n) bits++;
+    asgdi_permutation p = {.n = n, .bits_low = bits / 2};
+    p.mask_low          = (UINT64_C(1) << p.bits_low) - 1;
+    p.mask_high         = (UINT64_C(1) << (bits - p.bits_low)) - 1;
+    for (uint64_t i = 0; i < 4; i++) p.key[i] = asgdi_random(seed, stream, i);
+    return p;
+}
+
+static inline uint64_t asgdi_permute(const asgdi_permutation *p, uint64_t i)
+{
     do {
-        uint64_t l = i >> half, r = i & mask;
-        for (uint64_t round = 0; round < 4; round++) {
-            uint64_t f = asgdi_mix(r + seed + round * 0x9e3779b97f4a7c15u) & mask;
-            uint64_t t = l ^ f;
-            l          = r;
-            r          = t;
+        uint64_t high = i >> p->bits_low, low = i & p->mask_low;
+        for (int round = 0; round < 4; round += 2) {
+            uint64_t f = (low ^ p->key[round]) * 0x9e3779b97f4a7c15u;
+            high ^= (f >> 32) & p->mask_high;
+            f = (high ^ p->key[round + 1]) * 0xd6e8feb86659fd93u;
+            low ^= (f >> 32) & p->mask_low;
         }
-        i = (l << half) | r;
-    } while (i >= n);
+        i = high << p->bits_low | low;
+    } while (i >= p->n);
     return i;
 }
 

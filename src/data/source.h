@@ -47,11 +47,13 @@ void        asgdi_cursor_free(asgdi_cursor *c);
 void asgdi_cursor_batch(asgdi_cursor *c, const asgd_kern *k, const uint64_t *order, uint32_t n,
                         asgd_batch *out);
 
-/* Opens one format; each fills *out with memory it owns.  In file source_<format>.c. */
+/* Reads one format from an input whose head is decoded; fills *out with memory it owns.  In file
+ * source_<format>.c. */
+struct asgdi_input;
 typedef struct asgdi_format {
     const char *name;
     bool (*guess)(const char *path, const uint8_t *head, size_t bytes);
-    asgd_status (*open)(asgd_source *out, const char *path, const asgd_source_options *o);
+    asgd_status (*open)(asgd_source *out, struct asgdi_input *in, const asgd_source_options *o);
 } asgdi_format;
 extern const asgdi_format asgdi_format_idx, asgdi_format_libsvm, asgdi_format_csv;
 

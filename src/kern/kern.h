@@ -12,8 +12,9 @@
  *
  * Order of sums.  dot, dot1: 16 lanes, lane l sums elements l, l+16, ... with one fused
  * multiply-add each, then lanes are folded 8+8, 4+4, 2+2, 1+1.  forward, outer_*: a row's or
- * example's terms one after another, each column on its own.  So avx2, avx512 and neon give the
- * same bits; scalar (no fused multiply-add) and gemm (a library decides) do not. */
+ * example's terms one after another, each column on its own (forward with dim 1: dot1).  So avx2,
+ * avx512 and neon give the same bits; scalar (no fused multiply-add) and gemm (a library decides)
+ * do not. */
 #ifndef ASGDI_KERN_H
 #define ASGDI_KERN_H
 
@@ -99,6 +100,8 @@ typedef struct asgd_kern {
 const asgd_kern *asgdk_best(void);
 /* Variant i compiled in and supported here, NULL past the last; [0] is the scalar reference. */
 const asgd_kern *asgdk_variant(int i);
+/* The names of all variants compiled in, for messages: "scalar atomic avx2 avx512". */
+const char *asgdk_names(void);
 
 /* Slots per parameter: merged ones live in the row after w, local ones belong to a worker. */
 typedef enum asgdk_merge { ASGDK_SUM, ASGDK_MEAN, ASGDK_DERIVED } asgdk_merge;

@@ -34,7 +34,10 @@ asgd_status asgdi_params_init(asgdi_params *p, const asgd_table *tables, int n, 
 void asgdi_params_fill(asgdi_params *p, uint64_t seed); /* (re)initialises every w, zeroes slots */
 /* Makes room for a rule's slots, zeroed, keeping w.  DEFAULT: takes them away. */
 asgd_status asgdi_params_set_rule(asgdi_params *p, asgd_rule_kind rule);
-void        asgdi_params_free(asgdi_params *p);
+/* For weights that are computed from slots (ftrl): sets slots from which the weights that are there
+ * follow, so that training goes on from them.  No effect for other rules. */
+void asgdi_params_adopt(asgdi_params *p, const asgdk_step *step);
+void asgdi_params_free(asgdi_params *p);
 
 /* ---- private rows ---- */
 
@@ -48,13 +51,14 @@ typedef struct asgdi_private {
     float   *own[ASGD_MAX_TABLES];   /* [n_own][stride]; NULL where n_own is 0 */
     float   *seen[ASGD_MAX_TABLES];  /* like own */
     float   *local[ASGD_MAX_TABLES]; /* [rows][pad * local slots]; NULL where the rule has none */
+    uint32_t turn; /* where merges begin, so that workers do not queue at one block; 0: not known */
 } asgdi_private;
 
 asgd_status asgdi_locks_new(asgdi_locks **out, const asgdi_params *p, const uint64_t *n_own);
 void        asgdi_locks_free(asgdi_locks *l);
 
 /* A worker's private rows, loaded from the master.  Call it on the worker's own thread, so that the
- * pages lie near its core. */
+ * pages lie near its core; no worker may merge before all have loaded. */
 asgd_status asgdi_private_init(asgdi_private *w, const asgdi_params *p, const uint64_t *n_own);
 void        asgdi_private_free(asgdi_private *w);
 void        asgdi_private_views(const asgdi_private *w, const asgdi_params *p, asgd_view *views);

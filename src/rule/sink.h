@@ -1,7 +1,8 @@
 /* sink.h -- where gradients go.  A model emits; what happens then is one of
  *   APPLY       the rule changes the rows at once: asynchronous and sequential training
  *   ACCUMULATE  the gradient is summed into a private buffer: gradient checks, sync and locked
- * modes DISCARD     nothing: benchmarks of the models alone */
+ *               modes
+ *   DISCARD     nothing: predictions, benchmarks of the models alone */
 #ifndef ASGDI_SINK_H
 #define ASGDI_SINK_H
 
@@ -10,13 +11,13 @@
 
 typedef enum asgdi_sink_kind { ASGDI_APPLY, ASGDI_ACCUMULATE, ASGDI_DISCARD } asgdi_sink_kind;
 
-/* Scratch to turn a batch's examples into columns; grown by asgdi_sink_reserve() only. */
+/* Scratch to turn a batch's examples into columns. */
 typedef struct asgdi_columns {
-    uint32_t   *count; /* [features], zero between uses */
-    uint32_t   *rows, *start, *ex;
-    float      *val;
-    uint32_t    n; /* made for the batch in `of` */
-    const void *of;
+    uint32_t  features, max_entries; /* room */
+    uint32_t *count;                 /* [features], zero between uses */
+    uint32_t *rows, *start, *ex;
+    float    *val;
+    float    *coef; /* [distinct features]: gradients of a table with dim 1 */
 } asgdi_columns;
 
 struct asgd_sink {
@@ -25,7 +26,7 @@ struct asgd_sink {
     const asgdi_params *p;
     const asgd_view    *views; /* [n_tables] */
     float *const       *local; /* [n_tables] */
-    asgd_rule           rule;
+    asgd_rule           rule;  /* these two are the owner's to set before emitting or flushing */
     asgdk_step          step;
     /* ACCUMULATE: grad[t] is [rows][pad]; touched rows are listed once */
     float    *grad[ASGD_MAX_TABLES];
@@ -34,11 +35,15 @@ struct asgd_sink {
     uint64_t  n_touched[ASGD_MAX_TABLES];
     /* private scratch */
     asgdi_columns columns;
-    float        *row;   /* [largest pad] */
-    float        *dense; /* [rows][pad] of the largest table that asgd_emit_outer sees dense */
+    uint32_t      max_n;  /* examples that `packed` has room for */
+    float        *row;    /* [largest pad] */
+    float        *packed; /* [max_n][largest pad]: examples' vectors that come without padding */
+    float        *dense;  /* gradients of a run of rows of a dense layer */
+    uint32_t     *count;  /* 0, 1, 2, ...: row numbers of a run of a table with dim 1 */
 };
 
-/* Reserves scratch for batches of at most n examples and `nonzeros` entries. */
+/* Reserves scratch for batches of at most n examples and `nonzeros` entries.  The rule is set to
+ * p's kind and zeros.  local: the workers' slots of asgdi_private; NULL where the rule has none. */
 asgd_status asgdi_sink_init(asgd_sink *s, asgdi_sink_kind kind, const asgd_kern *k,
                             const asgdi_params *p, const asgd_view *views, float *const *local,
                             uint32_t features, uint32_t n, uint64_t nonzeros, bool dense_input);
@@ -48,5 +53,17 @@ void asgdi_sink_flush(asgd_sink *s, float scale);
 /* ACCUMULATE: adds another's sum to this one's and forgets it there. */
 void asgdi_sink_take(asgd_sink *s, asgd_sink *from);
 void asgdi_sink_forget(asgd_sink *s);
+/* ACCUMULATE: applies the mean of n sinks' sums to s->views, of each table that share of the rows which
+ * is number `mine` of n: n threads, each with its own `mine`, do it together.  local: the slots to use.
+ * Afterwards every part is to be forgotten by its owner. */
+void asgdi_sink_apply_parts(asgd_sink *s, asgd_sink *const *parts, uint32_t n, uint32_t mine,
+                            float *const *local);
+
+/* ---- sink_columns.c ---- */
+
+asgd_status asgdi_columns_init(asgdi_columns *c, uint32_t features, uint64_t entries);
+void        asgdi_columns_free(asgdi_columns *c);
+/* The columns of a sparse batch; false: it is larger than what was reserved. */
+bool asgdi_transpose(asgdi_columns *c, const asgd_batch *x, asgdk_columns *out);
 
 #endif

@@ -1,0 +1,29 @@
+/* progress.h -- the observer of a run: what people see while it goes on, and the log. */
+#ifndef CLI_PROGRESS_H
+#define CLI_PROGRESS_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "run.h"
+#include "text.h"
+
+typedef struct progress {
+    bool        shown, terminal;
+    bool        drawn; /* a line without its end is on the terminal */
+    const char *name;  /* of the run, in compare; else NULL */
+    const char *metric;
+    double      printed; /* clock at the last plain line */
+    char        valid[TEXT_BYTES + 40];
+    FILE       *log;
+    const char *log_path;
+    bool        log_failed;
+} progress;
+
+int  progress_open(progress *p, const cli_options *o);
+void progress_start(progress *p, const char *name, const char *metric);
+int  progress_observe(const asgd_point *point, void *p); /* an asgd_observer */
+void progress_end(progress *p);   /* of one run: leaves the terminal's line clean */
+int  progress_close(progress *p); /* CLI_FAILED where the log could not be written */
+
+#endif

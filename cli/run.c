@@ -1,0 +1,343 @@
+/* run.c -- from options to a run: data, model, configuration, interruption, the record of a run. */
+#define _POSIX_C_SOURCE 200809L
+#include "run.h"
+
+#include "file.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+double clock_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- checks ---- */
+
+static int target_check(const cli_options *o)
+{
+    const char *equals = strchr(o->target, '=');
+    char        metric[32], *end;
+    int         better;
+    if (!equals || (size_t)(equals - o->target) >= sizeof metric) {
+        return cli_fail(CLI_USAGE, "--target %s: must be METRIC=VALUE, as in accuracy=0.97",
+                        o->target);
+    }
+    snprintf(metric, sizeof metric, "%.*s", (int)(equals - o->target), o->target);
+    asgd_metrics none = {0};
+    asgd_metric_get(&none, metric, &better);
+    if (better == 0) {
+#define X(name, sign) #name,
+        static const char *const names[] = {ASGD_METRIC_MAP(X)};
+#undef X
+        const char *near = nearest_name(metric, names, sizeof names / sizeof *names);
+        return cli_fail(CLI_USAGE, "--target %s: there is no metric %s%s%s%s; there are: %s",
+                        o->target, metric, near ? " (did you mean " : "", near ? near : "",
+                        near ? "?)" : "", "loss, accuracy, error, auc, logloss, rmse");
+    }
+    double value = strtod(equals + 1, &end);
+    if (end == equals + 1 || *end || !isfinite(value)) {
+        return cli_fail(CLI_USAGE, "--target %s: %s is not a number; write it as in %s=0.97",
+                        o->target, equals[1] ? equals + 1 : "nothing", metric);
+    }
+    return CLI_OK;
+}
+
+int run_check(const cli_options *o)
+{
+    if (!o->train) {
+        return cli_fail(CLI_USAGE, "asgd %s needs --train PATH", o->command->name);
+    }
+    int code = model_check(o->positional);
+    if (code != CLI_OK) return code;
+    if (o->valid && strcmp(o->train, "-") == 0 && strcmp(o->valid, "-") == 0) {
+        return cli_fail(CLI_USAGE, "--valid -: standard input is --train already; name a file");
+    }
+    if (!o->valid && (o->target || o->patience || o->eval_every > 0)) {
+        return cli_fail(CLI_USAGE, "--%s needs --valid PATH, the data to evaluate on",
+                        o->target     ? "target"
+                        : o->patience ? "patience"
+                                      : "eval-every");
+    }
+    if (o->target) code = target_check(o);
+    if (code == CLI_OK && o->resume && !o->checkpoint) {
+        code = cli_fail(CLI_USAGE, "--resume needs --checkpoint DIR, the folder to go on from");
+    }
+    if (code == CLI_OK && o->output) code = out_check("-o", o->output);
+    if (code == CLI_OK && o->report) code = out_check("--report", o->report);
+    if (code == CLI_OK && o->log && !o->resume) code = out_check("--log", o->log);
+    return code;
+}
+
+/* ---- data ---- */
+
+static asgd_source_options source_options(const cli_options *o)
+{
+    return (asgd_source_options){.format = o->format, .label = o->label, .cache = o->cache};
+}
+
+void run_close(run_data *d)
+{
+    asgd_source_close(d->train);
+    asgd_source_close(d->valid);
+    *d = (run_data){0};
+}
+
+/* What class numbers stand for, with plain numbers written out, so that data opened for a trained
+ * model always get the model's classes; none of them tells that targets are real. */
+static float *label_values(const float *labels, uint32_t classes)
+{
+    float *values = malloc(((size_t)classes + 1) * sizeof *values);
+    for (uint32_t c = 0; values && c < classes; c++) values[c] = labels ? labels[c] : (float)c;
+    return values;
+}
+
+static int open_with(asgd_source **out, const char *path, asgd_source_options *options,
+                     const asgd_schema *schema, const float *labels)
+{
+    float *values = label_values(labels, schema->classes);
+    if (!values) return cli_fail(CLI_FAILED, "out of memory");
+    options->features       = schema->features;
+    options->label_values   = values;
+    options->n_label_values = schema->classes;
+    asgd_status s           = asgd_source_open(out, path, options);
+    free(values);
+    return s == ASGD_OK ? CLI_OK : cli_status(s);
+}
+
+int run_open(run_data *d, const cli_options *o)
+{
+    double              start   = clock_now();
+    asgd_source_options options = source_options(o);
+    options.rank_features =
+        !is_folder(o->train) && (!o->format || strcmp(o->format, "libsvm") == 0);
+    *d               = (run_data){0};
+    asgd_status s    = asgd_source_open(&d->train, o->train, &options);
+    int         code = s == ASGD_OK ? CLI_OK : cli_status(s);
+    if (code == CLI_OK) cli_note(o, "train: %s", asgd_source_describe(d->train));
+    if (code == CLI_OK && o->valid) {
+        options           = source_options(o);
+        options.test_part = true;
+        code              = open_with(&d->valid, o->valid, &options, asgd_source_schema(d->train),
+                                      asgd_source_labels(d->train));
+        if (code == CLI_OK) cli_note(o, "valid: %s", asgd_source_describe(d->valid));
+    }
+    d->load_seconds = clock_now() - start;
+    if (code != CLI_OK) run_close(d);
+    return code;
+}
+
+int run_open_for(asgd_source **out, const asgd_model *m, const cli_options *o)
+{
+    uint32_t            n;
+    asgd_source_options options = source_options(o);
+    options.test_part           = !o->part || strcmp(o->part, "test") == 0;
+    int code = open_with(out, o->data, &options, asgd_model_schema(m), asgd_model_labels(m, &n));
+    if (code == CLI_OK) cli_note(o, "data: %s", asgd_source_describe(*out));
+    return code;
+}
+
+/* ---- model and configuration ---- */
+
+int run_model(asgd_model **m, const cli_options *o, const run_data *d)
+{
+    const struct {
+        const char *name, *value;
+    } given[]            = {{"hidden", o->hidden},   {"activation", o->activation},
+                            {"dropout", o->dropout}, {"init", o->init},
+                            {"loss", o->loss},       {"bias", o->bias}};
+    char   options[1024] = "";
+    size_t used          = 0;
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        if (!given[i].value) continue;
+        if (strpbrk(given[i].value, " \t\n=")) {
+            return cli_fail(CLI_USAGE, "--%s %s: must not contain spaces or =", given[i].name,
+                            given[i].value);
+        }
+        used += (size_t)snprintf(options + used, sizeof options - used, "%s%s=%s", used ? " " : "",
+                                 given[i].name, given[i].value);
+        if (used >= sizeof options) {
+            return cli_fail(CLI_USAGE, "--%s: the value is too long", given[i].name);
+        }
+    }
+    asgd_status s = asgd_model_named(m, o->positional, options, asgd_source_schema(d->train));
+    return s == ASGD_OK ? CLI_OK : cli_status(s);
+}
+
+void run_config(asgd_config *c, const cli_options *o, const run_data *d)
+{
+    *c = (asgd_config){
+        .batch            = (uint32_t)o->batch,
+        .epochs           = o->epochs,
+        .seed             = o->seed,
+        .lr               = o->lr,
+        .schedule_set     = o->schedule != NULL,
+        .warmup           = o->warmup,
+        .merge            = (uint32_t)o->merge,
+        .hot              = (uint32_t)o->hot,
+        .pin              = o->pin,
+        .valid            = d->valid,
+        .eval_every       = o->eval_every,
+        .target           = o->target,
+        .patience         = (uint32_t)o->patience,
+        .max_seconds      = o->max_seconds,
+        .checkpoint       = o->checkpoint,
+        .checkpoint_every = o->checkpoint_every,
+        .resume           = o->resume,
+        .pace             = o->pace,
+    };
+    c->rule = (asgd_rule){.beta1 = (float)o->beta1,
+                          .beta2 = (float)o->beta2,
+                          .eps   = (float)o->eps,
+                          .l1    = (float)o->l1,
+                          .l2    = (float)o->l2};
+    if (o->rule) asgd_rule_parse(o->rule, &c->rule.kind);
+    if (o->schedule) asgd_schedule_parse(o->schedule, &c->schedule);
+    if (o->share) asgd_share_parse(o->share, &c->share);
+}
+
+bool workers_item(const cli_options *o, size_t i, uint32_t *out)
+{
+    char item[32];
+    *out = asgd_cores();
+    if (!o->workers) return i == 0;
+    if (!list_item(o->workers, i, item, sizeof item)) return false;
+    *out = (uint32_t)strtod(item, NULL); /* validated when it was read; may be 1e2 */
+    return true;
+}
+
+/* One of "none", "W:FACTORx", "FACTORx". */
+static int straggler_one(const char *text, uint32_t workers, double *factor)
+{
+    if (strcmp(text, "none") == 0) return CLI_OK;
+    const char   *colon = strchr(text, ':');
+    const char   *times = colon ? colon + 1 : text;
+    char         *end;
+    unsigned long worker = workers - 1;
+    if (colon) {
+        worker = strtoul(text, &end, 10);
+        if (!isdigit((unsigned char)*text) || end != colon) {
+            return cli_fail(CLI_USAGE, "--straggler %s: must be W:FACTORx, as in 3:10x", text);
+        }
+        if (worker >= workers) {
+            return cli_fail(CLI_USAGE,
+                            "--straggler %s: there is no worker %lu; %u worker%s numbered from 0",
+                            text, worker, workers, workers == 1 ? " is" : "s are");
+        }
+    }
+    double value = strtod(times, &end);
+    if (!isdigit((unsigned char)*times) || (strcmp(end, "x") != 0 && *end)) {
+        return cli_fail(CLI_USAGE, "--straggler %s: must be W:FACTORx, as in 3:10x", text);
+    }
+    if (!(value >= 1 && value <= 1e6)) {
+        return cli_fail(CLI_USAGE, "--straggler %s: the factor must be from 1 to 1000000", text);
+    }
+    factor[worker] = value;
+    return CLI_OK;
+}
+
+int straggler_parse(const char *text, uint32_t workers, double *factor)
+{
+    int code = CLI_OK;
+    while (code == CLI_OK) {
+        char   item[64];
+        size_t n = strcspn(text, ",+");
+        snprintf(item, sizeof item, "%.*s", n < sizeof item ? (int)n : 60, text);
+        code = straggler_one(item, workers, factor);
+        if (text[n] == 0) break;
+        text += n + 1;
+    }
+    return code;
+}
+
+void run_metric(char out[32], const cli_options *o, const asgd_model *m)
+{
+    if (o->target) {
+        snprintf(out, 32, "%.*s", (int)strcspn(o->target, "="), o->target);
+        return;
+    }
+    switch (asgd_model_task(m)) {
+    case ASGD_TASK_CLASSES: snprintf(out, 32, "accuracy"); return;
+    case ASGD_TASK_BINARY: snprintf(out, 32, "auc"); return;
+    case ASGD_TASK_REGRESSION: snprintf(out, 32, "rmse"); return;
+    }
+}
+
+/* ---- interruption ---- */
+
+static volatile int interrupted;
+
+static void on_signal(int signal_number)
+{
+    static const char text[] = "\nasgd: finishing; once more ends at once\n";
+    (void)signal_number;
+    if (interrupted) _exit(CLI_INTERRUPTED);
+    interrupted = 1;
+    if (isatty(STDERR_FILENO) && write(STDERR_FILENO, text, sizeof text - 1) < 0) {
+        return; /* nobody reads it, then */
+    }
+}
+
+const volatile int *interrupt_begin(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    interrupted = 0;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    return &interrupted;
+}
+
+bool interrupt_end(void)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    return interrupted != 0;
+}
+
+/* ---- records ---- */
+
+void record_init(run_record *r, const cli_options *o, const asgd_model *m, const run_data *d)
+{
+    *r = (run_record){.model        = o->positional,
+                      .load_seconds = d->load_seconds,
+                      .seed         = o->seed,
+                      .target       = NAN,
+                      .speed        = NAN};
+    run_metric(r->metric, o, m);
+    if (o->target) r->target = strtod(strchr(o->target, '=') + 1, NULL);
+}
+
+void record_name(run_record *r, const asgd_config *c, const char *straggler)
+{
+    bool slowed = straggler && strcmp(straggler, "none") != 0;
+    snprintf(r->mode, sizeof r->mode, "%s", asgd_mode_name(c->mode));
+    if (c->backup) snprintf(r->mode, sizeof r->mode, "%s+%u", asgd_mode_name(c->mode), c->backup);
+    snprintf(r->straggler, sizeof r->straggler, "%s", slowed ? straggler : "");
+    snprintf(r->name, sizeof r->name, "%s, %u worker%s%s%.40s", r->mode, c->workers,
+             c->workers == 1 ? "" : "s", slowed ? ", " : "", r->straggler);
+}
+
+double record_rate(const run_record *r)
+{
+    return r->result.seconds > 0 ? (double)r->result.examples / r->result.seconds : 0;
+}
+
+const char *end_name(asgd_end e)
+{
+    switch (e) {
+    case ASGD_END_EPOCHS: return "epochs";
+    case ASGD_END_TARGET: return "target";
+    case ASGD_END_PATIENCE: return "patience";
+    case ASGD_END_SECONDS: return "seconds";
+    case ASGD_END_STOPPED: return "stopped";
+    }
+    return "";
+}

@@ -1,0 +1,74 @@
+# Tests.  A new tests/<folder>/test_<name>.c or tests/cli/<name>.sh needs no line here: it becomes the
+# test folder.name with the label `folder`.  The label `long` marks what scripts/test leaves out.
+
+# Tests ask for more memory than there is: that must return NULL, as it does without sanitizers.
+set(test_environment
+  "ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1:strict_string_checks=1"
+  "TSAN_OPTIONS=allocator_may_return_null=1:halt_on_error=1"
+  "UBSAN_OPTIONS=print_stacktrace=1")
+if(ASGD_DATA)
+  list(APPEND test_environment "ASGD_DATA=${ASGD_DATA}")
+endif()
+
+function(asgd_test name label)
+  add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY ${PROJECT_BINARY_DIR})
+  set_tests_properties(${name} PROPERTIES LABELS "${label}" ENVIRONMENT "${test_environment}"
+    TIMEOUT 300 SKIP_RETURN_CODE 77)
+endfunction()
+
+# Each test file of C is a program of its own: a crash in one leaves the others their result.
+find_path(ASGD_cmocka_INCLUDE cmocka.h)
+find_library(ASGD_cmocka_LIBRARY cmocka)
+mark_as_advanced(ASGD_cmocka_INCLUDE ASGD_cmocka_LIBRARY)
+if(NOT ASGD_cmocka_INCLUDE OR NOT ASGD_cmocka_LIBRARY)
+  message(FATAL_ERROR "the tests need cmocka: run scripts/setup, or apt-get install "
+    "libcmocka-dev; -DASGD_TESTS=OFF builds without them")
+endif()
+file(GLOB test_sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/tests tests/*/test_*.c)
+foreach(file IN LISTS test_sources)
+  cmake_path(GET file PARENT_PATH folder)
+  cmake_path(GET file STEM stem)
+  string(REGEX REPLACE "^test_" "" name ${stem})
+  set(target test_${folder}_${name})
+  add_executable(${target} tests/${file})
+  target_include_directories(${target} PRIVATE src include tests ${ASGD_INCLUDES}
+    ${ASGD_cmocka_INCLUDE})
+  target_link_libraries(${target} PRIVATE asgd_static asgd_flags ${ASGD_cmocka_LIBRARY})
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY tests)
+  asgd_test(${folder}.${name} ${folder} ${target})
+endforeach()
+
+# The parsers against hostile input: with ASGD_FUZZ as fuzzers, else as tests over their corpus.
+file(GLOB fuzz_sources CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
+foreach(file IN LISTS fuzz_sources)
+  cmake_path(GET file STEM target)
+  string(REGEX REPLACE "^fuzz_" "" name ${target})
+  add_executable(${target} ${file})
+  target_include_directories(${target} PRIVATE src include ${ASGD_INCLUDES})
+  target_link_libraries(${target} PRIVATE asgd_static asgd_flags)
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY tests)
+  set(corpus ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
+  if(ASGD_FUZZ)
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    asgd_test(fuzz.${name} fuzz ${target} -runs=20000 -max_len=4096 -rss_limit_mb=4096
+      ${PROJECT_BINARY_DIR}/corpus/${name} ${corpus})
+    file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/corpus/${name}) # what is found goes there
+  else()
+    target_sources(${target} PRIVATE tests/fuzz/replay_main.c)
+    asgd_test(fuzz.${name} fuzz ${target} ${corpus})
+  endif()
+endforeach()
+
+# The program, driven by shell scripts, each in an empty folder of its own.
+file(GLOB cli_tests CONFIGURE_DEPENDS tests/cli/*.sh)
+foreach(file IN LISTS cli_tests)
+  cmake_path(GET file STEM name)
+  if(TARGET asgd)
+    asgd_test(cli.${name} cli bash ${PROJECT_SOURCE_DIR}/tests/in_folder.sh bash ${file})
+    set_property(TEST cli.${name} APPEND PROPERTY ENVIRONMENT "ASGD=$<TARGET_FILE:asgd>")
+  endif()
+endforeach()
+
+# What a user of the installed library does.
+asgd_test(install.outside_project install bash ${PROJECT_SOURCE_DIR}/tests/install/run.sh
+  ${CMAKE_COMMAND} ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR} ${CMAKE_C_COMPILER})

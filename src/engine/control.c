@@ -1,0 +1,308 @@
+/* control.c -- the control loop, on the thread that called asgd_train(): everything slow happens here
+ * while the workers run.  It adds up counters, reports, evaluates, saves, and decides when to stop.
+ *
+ * Where one worker runs, or in sync mode, workers wait at a gate while the parameters are evaluated, so
+ * that a run has the same result every time; otherwise a snapshot is evaluated while they go on. */
+#include "engine/control.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "engine/eval.h"
+#include "engine/resume.h"
+
+static double read_double(asgdi_u64 *from)
+{
+    uint64_t bits = asgdi_load_relaxed(from);
+    double   v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static asgdi_sums add_up(asgdi_run *r)
+{
+    asgdi_sums s = {.ended = true};
+    for (uint32_t i = 0; i < r->workers; i++) {
+        asgdi_worker *w     = &r->worker[i];
+        double        ended = read_double(&w->ended_at);
+        s.ended             = s.ended && ended > 0;
+        if (ended > s.ended_at) s.ended_at = ended;
+        s.examples += asgdi_load_acquire(&w->done);
+        s.dropped += asgdi_load_relaxed(&w->dropped);
+        s.updates += asgdi_load_relaxed(&w->updates);
+        s.loss += read_double(&w->loss);
+        s.weight += read_double(&w->weight);
+        s.tau_sum += read_double(&w->tau_sum);
+        s.tau_count += read_double(&w->tau_count);
+    }
+    s.examples += r->before.examples;
+    s.dropped += r->before.dropped;
+    return s;
+}
+
+static double seconds_at(const asgdi_control *c, double now)
+{
+    return now - c->began - c->waited + c->run->before.seconds;
+}
+
+static void end(asgdi_control *c, asgd_end why)
+{
+    if (c->ending) return;
+    c->ending      = true;
+    c->result->end = why;
+    asgdi_store_release(&c->run->command, ASGDI_STOP);
+}
+
+/* ---- points ---- */
+
+static asgd_status add_point(asgdi_control *c, const asgdi_sums *s, double seconds,
+                             const asgd_metrics *m)
+{
+    asgdi_run        *r    = c->run;
+    const asgdi_sums *last = &c->point_sums;
+    double            dw = s->weight - last->weight, dt = seconds - c->point_seconds;
+    double            done = (double)s->examples / (double)r->total;
+    asgd_point        p    = {
+                  .seconds    = seconds,
+                  .examples   = s->examples,
+                  .epochs     = (double)s->examples / (double)r->examples,
+                  .train_loss = dw > 0 ? (s->loss - last->loss) / dw : NAN,
+                  .lr         = r->lr * asgdi_schedule(r->schedule, r->warmup, done < 1 ? done : 1),
+                  .rate       = dt > 0 ? (double)(s->examples - last->examples) / dt : 0,
+                  .total      = (double)r->total,
+                  .evaluated  = m != NULL,
+                  .staleness  = s->tau_count > 0 ? s->tau_sum / s->tau_count : 0,
+    };
+    if (m) p.valid = *m;
+    void *history = c->result->history;
+    if (!asgdi_grow(&history, &c->capacity, c->result->n_history + 1, sizeof p))
+        return ASGD_FAIL(ENOMEM, "no memory for the run's history");
+    c->result->history                         = history;
+    c->result->history[c->result->n_history++] = p;
+    c->point_seconds                           = seconds;
+    c->point_sums                              = *s;
+    if (r->config->observe && r->config->observe(&p, r->config->user) != 0)
+        end(c, ASGD_END_STOPPED);
+    return ASGD_OK;
+}
+
+/* ---- evaluation and what follows from it ---- */
+
+static asgd_status evaluate(asgdi_control *c, const asgdi_sums *s, double seconds, uint32_t threads)
+{
+    asgdi_run         *r = c->run;
+    const asgd_config *g = r->config;
+    asgd_metrics       m;
+    asgdi_params_snapshot(&r->model->params, r->locks, r->n_own, r->k, &c->snapshot);
+    ASGD_TRY(asgdi_rank_rows(&c->snapshot, r->source, true));
+    ASGD_TRY(asgdi_evaluate(r->model, &c->snapshot, g->valid, threads, &m, NULL));
+    c->result->evaluated = true;
+    c->result->valid     = m;
+    ASGD_TRY(add_point(c, s, seconds, &m));
+    if (c->target_better) {
+        double v = asgd_metric_get(&m, c->target, NULL);
+        if (c->target_better > 0 ? v >= c->target_value : v <= c->target_value) {
+            if (isnan(c->result->target_seconds)) c->result->target_seconds = seconds;
+            end(c, ASGD_END_TARGET);
+        }
+    }
+    if (g->patience) {
+        if (!c->best_kept || m.loss < c->best_loss) {
+            for (int t = 0; t < c->snapshot.n_tables; t++) {
+                const asgdi_table *from = &c->snapshot.table[t];
+                memcpy(c->best.table[t].master, from->master,
+                       (size_t)from->info.rows * from->stride * sizeof(float));
+            }
+            c->best_loss      = m.loss;
+            c->best_metrics   = m;
+            c->best_kept      = true;
+            c->without_better = 0;
+        } else if (++c->without_better >= g->patience) {
+            end(c, ASGD_END_PATIENCE);
+        }
+    }
+    return ASGD_OK;
+}
+
+static asgd_status look_at_loss(asgdi_control *c, const asgdi_sums *s)
+{
+    const asgdi_run *r  = c->run;
+    double           dw = s->weight - c->loss_sums.weight;
+    if (!(dw > 0) && !isnan(s->loss)) return ASGD_OK;
+    double mean  = (s->loss - c->loss_sums.loss) / dw;
+    c->loss_sums = *s;
+    if (isnan(c->first_loss)) c->first_loss = mean;
+    if (isfinite(mean) && mean < 1e4 * fmax(c->first_loss, 1)) return ASGD_OK;
+    return ASGD_FAIL(
+        EDIVERGED,
+        "training diverged: the loss is %g after %llu examples with lr %g, %u workers; try "
+        "lr %g, or a warmup of 0.1, or fewer workers",
+        mean, (unsigned long long)s->examples, r->lr, r->workers, r->lr / 10);
+}
+
+/* ---- pausing ---- */
+
+static asgd_status save_checkpoint(asgdi_control *c)
+{
+    asgdi_run *r = c->run;
+    for (uint32_t i = 0; i < r->workers; i++) {
+        asgdi_worker *w = &r->worker[i];
+        for (uint32_t round = 0;
+             !asgdi_load_acquire(&w->paused) && !(read_double(&w->ended_at) > 0);)
+            asgdi_backoff(&round);
+    }
+    asgdi_sums  s     = add_up(r);
+    asgdi_state state = {.examples       = s.examples,
+                         .dropped        = s.dropped,
+                         .seconds        = seconds_at(c, s.ended ? s.ended_at : asgdi_now()),
+                         .next_eval      = c->next_eval,
+                         .best_loss      = c->best_kept ? c->best_loss : NAN,
+                         .without_better = c->without_better};
+    return asgdi_resume_save(r, &state);
+}
+
+static asgd_status checkpoint_now(asgdi_control *c)
+{
+    asgdi_store_release(&c->run->command, ASGDI_PAUSE);
+    asgd_status s = save_checkpoint(c);
+    if (!c->ending) asgdi_store_release(&c->run->command, ASGDI_GO);
+    c->saved_at = asgdi_now();
+    return s;
+}
+
+/* ---- the loop ---- */
+
+static asgd_status wait_until_ready(asgdi_run *r)
+{
+    asgd_status s = ASGD_OK;
+    for (uint32_t i = 0; i < r->workers; i++) {
+        asgdi_worker *w = &r->worker[i];
+        for (uint32_t round = 0; !asgdi_load_acquire(&w->ready);) asgdi_backoff(&round);
+        if (w->status && !s) s = asgdi_fail(w->status, "%s", w->message);
+    }
+    return s;
+}
+
+static void open_gate(asgdi_control *c, uint64_t at)
+{
+    asgdi_run *r = c->run;
+    asgdi_store_release(&r->leases.gate, at < r->total ? at : r->total);
+}
+
+static asgd_status loop(asgdi_control *c)
+{
+    asgdi_run         *r            = c->run;
+    const asgd_config *g            = r->config;
+    double             report_every = g->report_every > 0 ? g->report_every : 0.5;
+    double             save_every   = g->checkpoint_every > 0 ? g->checkpoint_every : 60;
+    for (;;) {
+        double     now     = asgdi_now();
+        asgdi_sums s       = add_up(r);
+        double     seconds = seconds_at(c, now);
+        ASGD_TRY(look_at_loss(c, &s));
+        if (s.ended) return ASGD_OK;
+        if (g->stop && *g->stop) end(c, ASGD_END_STOPPED);
+        if (g->max_seconds > 0 && seconds >= g->max_seconds) end(c, ASGD_END_SECONDS);
+        if (!c->ending) {
+            bool due = s.examples >= c->next_eval && s.examples < r->total;
+            if (due) {
+                if (g->valid)
+                    ASGD_TRY(evaluate(c, &s, seconds, c->gated ? 0 : 1));
+                else
+                    ASGD_TRY(add_point(c, &s, seconds, NULL));
+                while (c->next_eval <= s.examples) c->next_eval += c->eval_every;
+                if (c->gated) c->waited += asgdi_now() - now;
+                if (c->gated && !c->ending) open_gate(c, c->next_eval);
+            } else if (seconds - c->point_seconds >= report_every) {
+                ASGD_TRY(add_point(c, &s, seconds, NULL));
+            }
+            if (!c->ending && g->checkpoint && now - c->saved_at >= save_every)
+                ASGD_TRY(checkpoint_now(c));
+        }
+        asgdi_sleep(c->gated ? 200e-6 : 2e-3);
+    }
+}
+
+asgd_status asgdi_control_loop(asgdi_control *c)
+{
+    asgdi_run  *r = c->run;
+    asgd_status s = wait_until_ready(r);
+    if (c->gated)
+        open_gate(c, c->next_eval);
+    else
+        open_gate(c, r->total);
+    if (s) asgdi_store_release(&r->command, ASGDI_STOP);
+    c->began = c->saved_at = asgdi_now();
+    c->point_seconds       = r->before.seconds;
+    c->point_sums.examples = r->before.examples;
+    asgdi_store_release(&r->go, 1);
+    if (!s) s = loop(c);
+    if (s) asgdi_store_release(&r->command, ASGDI_STOP);
+    for (uint32_t i = 0; i < r->workers; i++)
+        if (r->worker[i].started) pthread_join(r->worker[i].thread, NULL);
+    asgdi_sums sums     = add_up(r);
+    c->result->seconds  = seconds_at(c, sums.ended_at);
+    c->result->examples = sums.examples - sums.dropped;
+    c->result->dropped  = sums.dropped;
+    c->result->epochs   = (double)sums.examples / (double)r->examples;
+    if (s) return s;
+    if (r->config->checkpoint) ASGD_TRY(save_checkpoint(c));
+    if (c->result->end == ASGD_END_TARGET) return ASGD_OK; /* evaluated when it was reached */
+    if (r->config->valid) return evaluate(c, &sums, c->result->seconds, 0);
+    return add_point(c, &sums, c->result->seconds, NULL);
+}
+
+static asgd_status parse_target(asgdi_control *c, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    char       *stop   = NULL;
+    if (equals && (size_t)(equals - text) < sizeof c->target) {
+        asgd_metrics none = {0};
+        memcpy(c->target, text, (size_t)(equals - text));
+        c->target_value = strtod(equals + 1, &stop);
+        (void)asgd_metric_get(&none, c->target, &c->target_better);
+    }
+    if (!c->target_better || !stop || stop == equals + 1 || *stop || !isfinite(c->target_value))
+        return ASGD_FAIL(EINVAL,
+                         "target \"%s\": write METRIC=VALUE with one of loss, accuracy, error, "
+                         "auc, logloss, rmse, for example accuracy=0.97",
+                         text);
+    if (!c->run->config->valid)
+        return ASGD_FAIL(EINVAL, "target %s needs validation data to be measured on", text);
+    return ASGD_OK;
+}
+
+asgd_status asgdi_control_init(asgdi_control *c, asgdi_run *run, asgd_result *result)
+{
+    const asgd_config *g = run->config;
+    *c       = (asgdi_control){.run = run, .result = result, .first_loss = NAN, .best_loss = NAN};
+    c->gated = run->alone || run->mode == ASGD_SYNC;
+    double every  = g->eval_every > 0 ? g->eval_every : (double)run->examples;
+    c->eval_every = every < 1 ? 1 : every > 1e18 ? (uint64_t)1e18 : (uint64_t)every;
+    c->next_eval  = c->eval_every;
+    if (run->before.examples) {
+        c->next_eval      = run->before.next_eval;
+        c->best_loss      = run->before.best_loss;
+        c->without_better = run->before.without_better;
+    }
+    if (g->target) ASGD_TRY(parse_target(c, g->target));
+    if (g->patience && !g->valid)
+        return ASGD_FAIL(EINVAL, "patience needs validation data to be measured on");
+    asgd_table tables[ASGD_MAX_TABLES];
+    for (int t = 0; t < run->model->params.n_tables; t++) {
+        tables[t]      = run->model->params.table[t].info;
+        tables[t].init = ASGD_INIT_ZERO;
+    }
+    if (g->valid) ASGD_TRY(asgdi_params_init(&c->snapshot, tables, run->model->params.n_tables, 0));
+    if (g->patience) ASGD_TRY(asgdi_params_init(&c->best, tables, run->model->params.n_tables, 0));
+    return ASGD_OK;
+}
+
+void asgdi_control_free(asgdi_control *c)
+{
+    asgdi_params_free(&c->snapshot);
+    asgdi_params_free(&c->best);
+}

@@ -1,0 +1,167 @@
+/* resume.c -- a run's state as JSON in a checkpoint's manifest, and back.
+ *
+ * What workers had leased but not done is listed as open ranges, so that every position of the run is
+ * still done exactly once, by however many workers the resumed run has.  A worker's step number comes
+ * back to the worker of the same number, as its local slots do; so one worker goes on bit for bit. */
+#include "engine/resume.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/run.h"
+#include "params/checkpoint.h"
+
+/* ---- saving ---- */
+
+static int append_range(json_t *list, uint64_t lo, uint64_t hi)
+{
+    if (lo >= hi) return 0;
+    return json_array_append_new(list, json_pack("[I,I]", (json_int_t)lo, (json_int_t)hi));
+}
+
+static json_t *open_ranges(asgdi_run *r)
+{
+    json_t *list = json_array();
+    int     bad  = list == NULL;
+    for (uint32_t i = 0; i < r->workers; i++)
+        bad |= append_range(list, r->worker[i].lease.lo, r->worker[i].lease.hi);
+    for (uint32_t i = asgdi_load_relaxed(&r->leases.next_open); i < r->leases.n_open; i++)
+        bad |= append_range(list, r->leases.open[i].lo, r->leases.open[i].hi);
+    if (!bad) return list;
+    json_decref(list);
+    return NULL;
+}
+
+static json_t *steps(const asgdi_run *r)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; list && i < r->workers; i++)
+        json_array_append_new(list, json_integer((json_int_t)r->worker[i].steps));
+    return list;
+}
+
+static json_t *state_of(asgdi_run *r, const asgdi_state *s)
+{
+    uint64_t next = asgdi_load_relaxed(&r->leases.next);
+    return json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:f, s:I, s:o?, s:I, "
+        "s:o, s:o}",
+        "model", r->model->ops.name, "options", r->model->options ? r->model->options : "", "rule",
+        asgd_rule_name(r->rule.kind), "seed", (json_int_t)r->seed, "batch", (json_int_t)r->batch,
+        "data_examples", (json_int_t)r->examples, "nonzeros",
+        (json_int_t)r->source->schema.nonzeros, "ranked", r->source->rank != NULL, "next",
+        (json_int_t)next, "examples", (json_int_t)s->examples, "dropped", (json_int_t)s->dropped,
+        "seconds", s->seconds, "next_eval", (json_int_t)s->next_eval, "best_loss",
+        isfinite(s->best_loss) ? json_real(s->best_loss) : NULL, "without_better",
+        (json_int_t)s->without_better, "open", open_ranges(r), "steps", steps(r));
+}
+
+asgd_status asgdi_resume_save(asgdi_run *r, const asgdi_state *state)
+{
+    json_t *json = state_of(r, state);
+    char   *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    json_decref(json);
+    float *const **local = asgdi_calloc(r->workers, sizeof *local);
+    asgd_status    s     = ASGD_FAIL(ENOMEM, "no memory to save a checkpoint");
+    if (text && local) {
+        for (uint32_t i = 0; i < r->workers; i++) local[i] = r->worker[i].priv.local;
+        s = asgdi_checkpoint_save(r->config->checkpoint, &r->model->params,
+                                  r->model->params.slots.local ? local : NULL, r->workers, text);
+    }
+    asgdi_free((void *)local);
+    free(text);
+    return s;
+}
+
+/* ---- loading ---- */
+
+static uint64_t whole(const json_t *state, const char *key)
+{
+    json_int_t i = json_integer_value(json_object_get(state, key));
+    return i > 0 ? (uint64_t)i : 0;
+}
+
+static asgd_status same_text(const asgdi_run *r, const json_t *state, const char *key,
+                             const char *ours)
+{
+    const char *theirs = json_string_value(json_object_get(state, key));
+    if (theirs && strcmp(theirs, ours) == 0) return ASGD_OK;
+    return ASGD_FAIL(EMISMATCH,
+                     "%s: the checkpoint's %s is \"%s\", this run's \"%s\": give the same, or "
+                     "another checkpoint folder",
+                     r->config->checkpoint, key, theirs ? theirs : "missing", ours);
+}
+
+static asgd_status same_number(const asgdi_run *r, const json_t *state, const char *key,
+                               uint64_t ours)
+{
+    uint64_t theirs = (uint64_t)json_integer_value(json_object_get(state, key));
+    if (theirs == ours) return ASGD_OK;
+    return ASGD_FAIL(EMISMATCH,
+                     "%s: the checkpoint's %s is %llu, this run's %llu: give the same, or "
+                     "another checkpoint folder",
+                     r->config->checkpoint, key, (unsigned long long)theirs,
+                     (unsigned long long)ours);
+}
+
+static asgd_status load_ranges(asgdi_run *r, const json_t *list)
+{
+    size_t n       = json_array_size(list);
+    r->leases.open = asgdi_calloc(n, sizeof *r->leases.open);
+    if (!r->leases.open) return ASGD_FAIL(ENOMEM, "no memory to resume");
+    for (size_t i = 0; i < n; i++) {
+        const json_t *pair = json_array_get(list, i);
+        json_int_t    lo   = json_integer_value(json_array_get(pair, 0));
+        json_int_t    hi   = json_integer_value(json_array_get(pair, 1));
+        if (lo < 0 || lo >= hi || (uint64_t)hi > asgdi_load_relaxed(&r->leases.next))
+            return ASGD_FAIL(EFORMAT, "%s: the checkpoint's list of open examples is damaged",
+                             r->config->checkpoint);
+        r->leases.open[i] = (asgdi_range){(uint64_t)lo, (uint64_t)hi};
+    }
+    r->leases.n_open = (uint32_t)n;
+    return ASGD_OK;
+}
+
+static asgd_status take_state(asgdi_run *r, const json_t *state)
+{
+    ASGD_TRY(same_text(r, state, "model", r->model->ops.name));
+    ASGD_TRY(same_text(r, state, "options", r->model->options ? r->model->options : ""));
+    ASGD_TRY(same_text(r, state, "rule", asgd_rule_name(r->rule.kind)));
+    ASGD_TRY(same_number(r, state, "seed", r->seed));
+    ASGD_TRY(same_number(r, state, "batch", r->batch));
+    ASGD_TRY(same_number(r, state, "data_examples", r->examples));
+    ASGD_TRY(same_number(r, state, "nonzeros", r->source->schema.nonzeros));
+    if (json_is_true(json_object_get(state, "ranked")) != (r->source->rank != NULL))
+        return ASGD_FAIL(EMISMATCH,
+                         "%s: the checkpoint numbers features otherwise: rank_features differs",
+                         r->config->checkpoint);
+    const json_t *best       = json_object_get(state, "best_loss");
+    r->before.examples       = whole(state, "examples");
+    r->before.dropped        = whole(state, "dropped");
+    r->before.seconds        = json_number_value(json_object_get(state, "seconds"));
+    r->before.next_eval      = whole(state, "next_eval");
+    r->before.best_loss      = json_is_number(best) ? json_number_value(best) : NAN;
+    r->before.without_better = (uint32_t)whole(state, "without_better");
+    asgdi_store_relaxed(&r->leases.next, whole(state, "next"));
+    const json_t *list = json_object_get(state, "steps");
+    size_t        n    = json_array_size(list);
+    for (uint32_t i = 0; n && i < r->workers; i++)
+        r->worker[i].steps = (uint64_t)json_integer_value(json_array_get(list, i % n));
+    return load_ranges(r, json_object_get(state, "open"));
+}
+
+asgd_status asgdi_resume_load(asgdi_run *r)
+{
+    const char *folder = r->config->checkpoint;
+    if (!asgdi_checkpoint_exists(folder)) return ASGD_OK;
+    ASGD_TRY(asgdi_checkpoint_load(folder, &r->model->params, &r->checkpoint));
+    json_t     *state = json_loads(r->checkpoint.state, 0, NULL);
+    asgd_status s     = json_is_object(state)
+                            ? take_state(r, state)
+                            : ASGD_FAIL(EFORMAT, "%s: the checkpoint's state is damaged", folder);
+    json_decref(state);
+    return s;
+}

@@ -1,0 +1,24 @@
+/* resume.h -- what a checkpoint holds beside the parameters: where in the data the run was, and what the
+ * control loop knew.  Random numbers need nothing: they are functions of the seed and the position. */
+#ifndef ASGDI_RESUME_H
+#define ASGDI_RESUME_H
+
+#include "base/status.h"
+
+typedef struct asgdi_state {
+    uint64_t examples, dropped; /* done */
+    double   seconds;           /* trained */
+    uint64_t next_eval;
+    double   best_loss; /* NaN: none yet */
+    uint32_t without_better;
+} asgdi_state;
+
+struct asgdi_run;
+
+/* Workers are paused or have ended. */
+asgd_status asgdi_resume_save(struct asgdi_run *run, const asgdi_state *state);
+/* Before workers start: fills parameters, run->before, run->checkpoint and the leases; leaves them alone
+ * where the folder holds no checkpoint.  EMISMATCH: made with another model, data, batch, seed, rule. */
+asgd_status asgdi_resume_load(struct asgdi_run *run);
+
+#endif

@@ -1,0 +1,124 @@
+/* run.h -- the state of one asgd_train(): what the workers and the control loop share. */
+#ifndef ASGDI_RUN_H
+#define ASGDI_RUN_H
+
+#include <pthread.h>
+
+#include "base/rng.h"
+#include "base/topology.h"
+#include "data/source.h"
+#include "engine/lease.h"
+#include "engine/resume.h"
+#include "engine/staleness.h"
+#include "engine/sync.h"
+#include "model/model.h"
+#include "params/checkpoint.h"
+#include "rule/sink.h"
+
+enum { ASGDI_MAX_WORKERS = 1024 };
+
+/* What workers look at between steps, one relaxed load. */
+enum { ASGDI_GO, ASGDI_PAUSE, ASGDI_STOP };
+
+typedef struct asgdi_run asgdi_run;
+
+typedef struct asgdi_worker {
+    /* Published: written by the worker alone, read by the control loop and, for staleness, by others. */
+    _Alignas(ASGDI_LINE) asgdi_u64 updates; /* entered into the shared rows */
+    asgdi_u64 done;                         /* examples */
+    asgdi_u64 dropped;                      /* examples whose gradient sync threw away */
+    asgdi_u64 loss, weight;                 /* bits of doubles: sums so far */
+    asgdi_u64 tau_sum, tau_count;           /* bits of doubles: staleness so far */
+    asgdi_u64 ended_at;                     /* bits of a double: when it left, 0 while it works */
+    asgdi_u32 ready, paused;
+
+    /* Its own. */
+    _Alignas(ASGDI_LINE) asgdi_run *run;
+    uint32_t          id;
+    bool              started;
+    pthread_t         thread;
+    asgd_status       status; /* of its set-up */
+    char              message[512];
+    asgdi_private     priv;
+    asgd_view         views[ASGD_MAX_TABLES];
+    asgd_sink         sink;
+    asgdi_cursor      cursor;
+    void             *scratch;
+    uint64_t         *order;       /* [super] */
+    asgdi_range       lease;       /* what is left of it */
+    asgdi_permutation permutation; /* of `epoch` */
+    uint64_t          epoch;
+    uint64_t          steps; /* updates made by this worker; adam's t */
+    asgd_stats        sums;
+    double            slow; /* a step takes this many times as long: straggler */
+    /* merging */
+    uint64_t  base;           /* run->version at the last merge */
+    uint32_t  since_examples; /* since the last merge */
+    uint32_t  since_updates;
+    double    merge_seconds;
+    asgdi_tau tau;
+} asgdi_worker;
+
+struct asgdi_run {
+    asgd_model        *model;
+    const asgd_source *source;
+    const asgd_config *config; /* the caller's; what follows is resolved from it */
+    const asgd_kern   *k;
+    asgd_mode          mode;
+    uint32_t           workers, batch;
+    uint32_t           super;           /* examples gathered at once, a multiple of batch */
+    uint64_t           examples, total; /* in the source, in the run */
+    uint64_t           seed;
+    asgd_rule          rule;
+    double             lr, warmup;
+    asgd_schedule      schedule;
+    double             pace;
+    bool   deferred;   /* gradients are accumulated, then applied: locked mode, injected delays */
+    double sync_power; /* sync: lr grows with (gradients averaged)^this */
+
+    asgdi_checkpoint checkpoint; /* a resumed run: the workers' local slots */
+    asgdi_state      before;     /* a resumed run: what was done before; else zeros */
+
+    /* sharing */
+    uint64_t        n_own[ASGD_MAX_TABLES];
+    bool            private_rows; /* some rows are private and merged */
+    bool            alone;        /* one worker: it works on the master itself */
+    uint32_t        merge;        /* examples between merges at the most */
+    bool            merge_fixed;  /* the user's number: merge exactly then */
+    uint64_t        in_flight;    /* usual number of updates between read and entry, own included */
+    asgdi_locks    *locks;
+    pthread_mutex_t apply; /* locked mode */
+    asgdi_sync      sync;
+
+    asgdi_leases leases;
+    _Alignas(ASGDI_LINE) asgdi_u64 version; /* updates merged by all */
+    _Alignas(ASGDI_LINE) asgdi_u32 command;
+    asgdi_u32       go;       /* workers start together */
+    asgdi_worker   *worker;   /* [workers] */
+    asgdi_topology *topology; /* where workers are bound to cores */
+};
+
+/* ---- worker.c ---- */
+void *asgdi_worker_main(void *worker);
+void  asgdi_worker_free(asgdi_worker *w); /* what it holds */
+/* The parts of a step, for the loops of worker.c and sync.c. */
+void asgdi_worker_rate(asgdi_worker *w, uint64_t position, double factor); /* sets the step's lr */
+void asgdi_worker_gather(asgdi_worker *w, uint32_t n, asgd_batch *out);    /* the lease's next n */
+void asgdi_worker_compute(asgdi_worker *w, const asgd_batch *b, asgd_stats *st);
+void asgdi_worker_publish(asgdi_worker *w, uint32_t examples, const asgd_stats *st);
+/* Injected slowness, where asked for: sleeps so that what began then takes as long as it should. */
+void asgdi_worker_dawdle(const asgdi_worker *w, double began);
+/* Waits while the control loop has paused the run. */
+void asgdi_worker_pause(asgdi_worker *w);
+/* Waits a little longer each time: spins, yields, then sleeps 50 us.  *round starts at 0. */
+void asgdi_backoff(uint32_t *round);
+
+/* ---- share.c ---- */
+/* Chooses n_own, merge and so on; text says what was chosen.  EINVAL: hot without ranked features. */
+asgd_status asgdi_share_choose(asgdi_run *run, char *text, size_t bytes);
+
+/* ---- rank.c ---- */
+/* Puts rows of BY_FEATURE tables into the order of a ranked source, or back. */
+asgd_status asgdi_rank_rows(asgdi_params *p, const asgd_source *s, bool back);
+
+#endif

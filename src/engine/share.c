@@ -1,0 +1,75 @@
+/* share.c -- which rows are private to the workers, and how often those are merged.
+ *
+ * Contention, not lost updates, is what ruins lock-free SGD on a multicore: two cores that write one
+ * cache line in turn wait for it every time.  So rows that every worker touches all the time are private
+ * and merged by deltas; rows that two workers rarely meet in are shared. */
+#include <stdio.h>
+
+#include "engine/run.h"
+
+enum {
+    HOT_ROWS = 4096,
+    SMALL_TABLE =
+        1 << 20, /* floats: private as a whole, even where examples touch few of its rows */
+    /* Examples of all workers between a read and its merge.  What the others do meanwhile is staleness,
+     * and deep nets bear little of it at the step sizes they are trained with (docs/decisions). */
+    IN_FLIGHT_DEEP   = 256,
+    IN_FLIGHT_SINGLE = 2048, /* one layer: convex */
+};
+
+static bool is_deep(const asgdi_params *p)
+{
+    for (int t = 0; t < p->n_tables; t++)
+        if (p->table[t].info.rows > 1 && !(p->table[t].info.flags & ASGD_TABLE_BY_FEATURE))
+            return true;
+    return false;
+}
+
+/* Rows of a table that one worker keeps to itself. */
+static uint64_t choose_own(const asgdi_run *r, const asgdi_table *t, asgd_share share)
+{
+    const asgd_source *s      = r->source;
+    bool               sparse = !s->schema.dense && (t->info.flags & ASGD_TABLE_BY_FEATURE);
+    uint64_t           rows   = t->info.rows;
+    uint64_t           hot    = r->config->hot ? r->config->hot : HOT_ROWS;
+    bool               skewed = sparse && s->rank != NULL;
+    if (share == ASGD_SHARE_SHARED) return 0;
+    if (share == ASGD_SHARE_REPLICA || !sparse) return rows;
+    if (share == ASGD_SHARE_AUTO && rows * t->stride <= SMALL_TABLE) return rows;
+    return skewed ? (hot < rows ? hot : rows) : 0;
+}
+
+asgd_status asgdi_share_choose(asgdi_run *r, char *text, size_t bytes)
+{
+    const asgdi_params *p     = &r->model->params;
+    asgd_share          share = r->config->share;
+    r->alone                  = r->workers == 1;
+    if (r->alone || r->mode == ASGD_SYNC || r->mode == ASGD_LOCKED) {
+        if (share != ASGD_SHARE_AUTO && share != ASGD_SHARE_SHARED && !r->alone)
+            return ASGD_FAIL(EINVAL, "mode %s works on one shared copy: leave out share %s",
+                             asgd_mode_name(r->mode), asgd_share_name(share));
+        snprintf(text, bytes, "%s", r->alone ? "one worker" : "shared");
+        return ASGD_OK;
+    }
+    if (share == ASGD_SHARE_HOT && !r->source->rank && !r->source->schema.dense)
+        return ASGD_FAIL(EINVAL,
+                         "share hot needs features numbered by frequency: open the source with "
+                         "rank_features");
+    bool some = false, all = true;
+    for (int t = 0; t < p->n_tables; t++) {
+        r->n_own[t] = choose_own(r, &p->table[t], share);
+        some        = some || r->n_own[t] > 0;
+        all         = all && r->n_own[t] == p->table[t].info.rows;
+    }
+    r->private_rows = some;
+    r->merge_fixed  = r->config->merge > 0;
+    r->merge        = r->merge_fixed ? r->config->merge
+                                     : (is_deep(p) ? IN_FLIGHT_DEEP : IN_FLIGHT_SINGLE) / r->workers;
+    if (r->merge < r->batch) r->merge = r->batch;
+    r->in_flight = (uint64_t)r->workers * (r->merge / r->batch);
+    if (!some)
+        snprintf(text, bytes, "shared");
+    else
+        snprintf(text, bytes, "%s, merged every %u", all ? "replica" : "hot", r->merge);
+    return ASGD_OK;
+}

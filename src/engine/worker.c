@@ -1,0 +1,269 @@
+/* worker.c -- the hot loop.
+ *
+ * lease a chunk -> gather examples -> for each batch: model step (which emits, and so changes the
+ * parameters) -> publish counters -> merge private rows when due.  It allocates nothing, takes no lock
+ * but a block's while merging, and cannot fail once set up. */
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "engine/run.h"
+#include "kern/gemm.h"
+
+enum { STREAM_SHUFFLE = 1, STREAM_STEP = 2 };
+
+static void publish_double(asgdi_u64 *to, double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    asgdi_store_relaxed(to, bits);
+}
+
+void asgdi_backoff(uint32_t *round)
+{
+    if (*round < 100)
+        asgdi_cpu_relax();
+    else if (*round < 130)
+        sched_yield();
+    else
+        asgdi_sleep(50e-6);
+    ++*round;
+}
+
+/* ---- merging private rows ---- */
+
+static void merge(asgdi_worker *w)
+{
+    asgdi_run *r     = w->run;
+    double     began = asgdi_now();
+    asgdi_merge(&w->priv, &r->model->params, r->locks, r->k, r->workers, &w->sink.step);
+    uint64_t version = asgdi_add_relaxed(&r->version, w->since_updates);
+    if (w->since_updates) asgdi_tau_add(&w->tau, version - w->base, w->since_updates);
+    w->base           = version + w->since_updates;
+    w->since_updates  = 0;
+    w->since_examples = 0;
+    w->merge_seconds += asgdi_now() - began;
+}
+
+/* Merge when the examples are due; or earlier when, having been off its core, the worker finds that the
+ * others have gone far ahead. */
+static void merge_if_due(asgdi_worker *w)
+{
+    const asgdi_run *r = w->run;
+    if (w->since_examples >= r->merge)
+        merge(w);
+    else if (!r->merge_fixed && asgdi_load_relaxed(&r->version) - w->base > 4 * r->in_flight)
+        merge(w);
+}
+
+static uint64_t others_updates(const asgdi_worker *w)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < w->run->workers; i++)
+        if (i != w->id) sum += asgdi_load_relaxed(&w->run->worker[i].updates);
+    return sum;
+}
+
+/* ---- the parts of a step ---- */
+
+void asgdi_worker_dawdle(const asgdi_worker *w, double began)
+{
+    double took = asgdi_now() - began, want = took;
+    if (want < w->run->pace) want = w->run->pace;
+    want *= w->slow;
+    for (double left = want - took; left > 0; left = began + want - asgdi_now()) {
+        if (asgdi_load_relaxed(&w->run->command) == ASGDI_STOP) return;
+        asgdi_sleep(left < 0.05 ? left : 0.05);
+    }
+}
+
+void asgdi_worker_pause(asgdi_worker *w)
+{
+    asgdi_run *r = w->run;
+    if (asgdi_load_acquire(&r->command) != ASGDI_PAUSE) return;
+    if (r->private_rows) merge(w);
+    asgdi_store_release(&w->paused, 1);
+    for (uint32_t round = 0; asgdi_load_acquire(&r->command) == ASGDI_PAUSE;) asgdi_backoff(&round);
+    asgdi_store_release(&w->paused, 0);
+    if (r->private_rows) merge(w); /* nothing of its own: takes in the others' */
+}
+
+/* A view of examples lo..lo+n-1 of a gathered batch. */
+static asgd_batch slice(const asgd_batch *all, uint32_t lo, uint32_t n)
+{
+    asgd_batch b = *all;
+    b.n          = n;
+    b.y += lo;
+    b.position += lo;
+    if (b.weight) b.weight += lo;
+    if (b.dense) {
+        b.dense += (size_t)lo * b.features;
+    } else {
+        b.begin += lo;
+        b.len += lo;
+    }
+    return b;
+}
+
+void asgdi_worker_rate(asgdi_worker *w, uint64_t position, double factor)
+{
+    const asgdi_run *r    = w->run;
+    /* the middle of an example: neither end of a schedule then gives a rate of 0 */
+    double           done = ((double)position + 0.5) / (double)r->total;
+    double           lr   = r->lr * factor * asgdi_schedule(r->schedule, r->warmup, done);
+    asgdi_rule_step(&r->rule, lr, w->steps + 1, &w->sink.step);
+}
+
+void asgdi_worker_gather(asgdi_worker *w, uint32_t n, asgd_batch *out)
+{
+    const asgdi_run *r = w->run;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t p = w->lease.lo + i;
+        if (p - w->epoch * r->examples >= r->examples || w->permutation.n == 0) {
+            w->epoch       = p / r->examples;
+            w->permutation = asgdi_permutation_make(asgdi_random(r->seed, STREAM_SHUFFLE, w->epoch),
+                                                    0, r->examples);
+        }
+        w->order[i] = asgdi_permute(&w->permutation, p - w->epoch * r->examples);
+    }
+    asgdi_cursor_batch(&w->cursor, r->k, w->order, n, out);
+    out->position = w->lease.lo;
+}
+
+void asgdi_worker_compute(asgdi_worker *w, const asgd_batch *b, asgd_stats *st)
+{
+    const asgd_model *m = w->run->model;
+    m->ops.step(m->self, b, w->views, &w->sink, w->scratch,
+                asgdi_random(w->run->seed, STREAM_STEP, b->position), st);
+}
+
+void asgdi_worker_publish(asgdi_worker *w, uint32_t examples, const asgd_stats *st)
+{
+    w->sums.loss += st->loss;
+    w->sums.weight += st->weight;
+    publish_double(&w->loss, w->sums.loss);
+    publish_double(&w->weight, w->sums.weight);
+    publish_double(&w->tau_sum, w->tau.sum);
+    publish_double(&w->tau_count, (double)w->tau.count);
+    asgdi_store_release(&w->done, asgdi_load_relaxed(&w->done) + examples);
+}
+
+static void step(asgdi_worker *w, const asgd_batch *b)
+{
+    asgdi_run *r = w->run;
+    /* Shared rows: an update enters at once, so its staleness is what the others enter meanwhile.  Tiny
+     * steps are sampled, for reading the others' counters would cost more than the step. */
+    bool       shared = !r->private_rows && !r->alone;
+    bool       sample = shared && (r->batch >= 8 || w->steps % 8 == 0);
+    uint64_t   before = sample ? others_updates(w) : 0;
+    bool       slow   = r->pace > 0 || w->slow > 1;
+    double     began  = slow ? asgdi_now() : 0;
+    asgd_stats st     = {0};
+    asgdi_worker_rate(w, b->position, 1);
+    asgdi_worker_compute(w, b, &st);
+    if (slow) asgdi_worker_dawdle(w, began);
+    if (r->deferred) {
+        if (r->mode == ASGD_LOCKED) pthread_mutex_lock(&r->apply);
+        asgdi_sink_flush(&w->sink, 1);
+        if (r->mode == ASGD_LOCKED) pthread_mutex_unlock(&r->apply);
+    }
+    w->steps++;
+    asgdi_worker_publish(w, b->n, &st);
+    if (r->private_rows) {
+        w->since_updates++;
+        w->since_examples += b->n;
+        merge_if_due(w);
+    } else {
+        asgdi_store_relaxed(&w->updates, w->steps);
+        if (sample) asgdi_tau_add(&w->tau, others_updates(w) - before, 1);
+        if (r->alone) asgdi_tau_add(&w->tau, 0, 1);
+    }
+}
+
+/* ---- the worker ---- */
+
+static void work(asgdi_worker *w)
+{
+    asgdi_run *r = w->run;
+    for (uint32_t round = 0;;) {
+        uint32_t command = asgdi_load_relaxed(&r->command);
+        if (command == ASGDI_STOP) return;
+        if (command == ASGDI_PAUSE) asgdi_worker_pause(w);
+        if (w->lease.lo >= w->lease.hi) {
+            asgdi_lease got = asgdi_lease_take(&r->leases, &w->lease);
+            if (got == ASGDI_ALL_DONE) return;
+            if (got == ASGDI_AT_GATE) {
+                if (r->private_rows && w->since_updates) merge(w);
+                asgdi_backoff(&round);
+                continue;
+            }
+            round = 0;
+        }
+        uint64_t   left = w->lease.hi - w->lease.lo;
+        uint32_t   n    = left < r->super ? (uint32_t)left : r->super;
+        asgd_batch all;
+        asgdi_worker_gather(w, n, &all);
+        for (uint32_t i = 0; i < n && asgdi_load_relaxed(&r->command) == ASGDI_GO; i += r->batch) {
+            asgd_batch b = slice(&all, i, n - i < r->batch ? n - i : r->batch);
+            step(w, &b);
+            w->lease.lo += b.n;
+        }
+    }
+}
+
+/* On the worker's own thread, so that its memory lies near its core. */
+static asgd_status set_up(asgdi_worker *w)
+{
+    asgdi_run         *r = w->run;
+    const asgd_model  *m = r->model;
+    const asgd_source *s = r->source;
+    if (r->topology) asgdi_topology_bind(r->topology, w->id);
+    asgdk_gemm_thread();
+    ASGD_TRY(asgdi_private_init(&w->priv, &m->params, r->n_own));
+    asgdi_private_views(&w->priv, &m->params, w->views);
+    for (int t = 0; r->alone && t < m->params.n_tables; t++)
+        w->views[t] = (asgd_view){m->params.table[t].master, m->params.table[t].master,
+                                  m->params.table[t].info.rows, m->params.table[t].stride};
+    if (r->checkpoint.workers) asgdi_checkpoint_local(&r->checkpoint, w->id, w->priv.local);
+    ASGD_TRY(asgdi_cursor_init(&w->cursor, s, r->super));
+    asgdi_sink_kind kind     = r->deferred ? ASGDI_ACCUMULATE : ASGDI_APPLY;
+    uint64_t        nonzeros = s->schema.dense ? 0 : (uint64_t)s->max_len * r->batch;
+    ASGD_TRY(asgdi_sink_init(&w->sink, kind, r->k, &m->params, w->views, w->priv.local,
+                             s->schema.features, r->batch, nonzeros, s->schema.dense));
+    w->sink.rule = r->rule;
+    w->scratch   = asgdi_calloc(1, m->ops.scratch ? m->ops.scratch(m->self, r->batch) : 0);
+    w->order     = asgdi_calloc(r->super, sizeof *w->order);
+    if (!w->scratch || !w->order) return ASGD_FAIL(ENOMEM, "no memory for worker %u", w->id);
+    asgdi_worker_rate(w, 0, 1);
+    return ASGD_OK;
+}
+
+void *asgdi_worker_main(void *worker)
+{
+    asgdi_worker *w = worker;
+    asgdi_run    *r = w->run;
+    w->status       = set_up(w);
+    if (w->status) snprintf(w->message, sizeof w->message, "%s", asgd_errmsg());
+    asgdi_store_release(&w->ready, 1);
+    for (uint32_t round = 0; !asgdi_load_acquire(&r->go);) asgdi_backoff(&round);
+    if (!w->status) {
+        if (r->mode == ASGD_SYNC && !r->alone)
+            asgdi_sync_work(w);
+        else
+            work(w);
+        if (r->private_rows) merge(w);
+    }
+    publish_double(&w->ended_at, asgdi_now());
+    return NULL;
+}
+
+void asgdi_worker_free(asgdi_worker *w)
+{
+    asgdi_sink_free(&w->sink);
+    asgdi_cursor_free(&w->cursor);
+    asgdi_private_free(&w->priv);
+    asgdi_free(w->scratch);
+    asgdi_free(w->order);
+}

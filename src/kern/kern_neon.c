@@ -1,0 +1,48 @@
+/* kern_neon.c -- 4 lanes, 32 registers: every 64-bit ARM processor.
+ *
+ * Flags: -O3 -ffp-contract=off -fno-math-errno -fno-trapping-math -fno-tree-loop-distribute-patterns.
+ * Contraction: see kern_avx2.c. */
+#include "kern/kern.h"
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+
+#define KERN_TABLE asgdk_neon
+#define KERN_NAME "neon"
+#define VW 4
+#define MAX_UNITS 13 /* 26 accumulators, of 32 registers */
+typedef float32x4_t vf;
+
+#define vset vdupq_n_f32
+#define vload vld1q_f32
+#define vstore vst1q_f32
+#define vsqrt vsqrtq_f32
+#define vmax vmaxq_f32 /* a NaN comes through */
+#define vmin vminq_f32
+#define sfma __builtin_fmaf
+#define VBUILD(F) ((vf){F(0), F(1), F(2), F(3)})
+
+static inline vf vfma(vf a, vf b, vf c)
+{
+    return vfmaq_f32(c, a, b);
+}
+static inline vf vloadn(const float *p, size_t m)
+{
+    float x[VW] = {0};
+    for (size_t l = 0; l < m; l++) x[l] = p[l];
+    return vld1q_f32(x);
+}
+static inline void vstoren(float *p, vf v, size_t m)
+{
+    float x[VW];
+    vst1q_f32(x, v);
+    for (size_t l = 0; l < m; l++) p[l] = x[l];
+}
+static inline vf vshift23(vf x)
+{
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(x), 23));
+}
+
+#include "kern/kern_plain_rows.h"
+#include "kern/kern_body.h"
+#endif

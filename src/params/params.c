@@ -1,0 +1,153 @@
+/* params.c -- the master copy of a model's tables.
+ *
+ * A table is one slab of rows, each [w: pad][merged slot: pad]...; floats between dim and pad are
+ * zero and stay zero, so that kernels need no tails.  A random initial value depends on the seed,
+ * the table's number, the row and the column alone: not on slots, layout or threads. */
+#include "params/params.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/status.h"
+
+enum { MAX_DIM = 1 << 28 };
+
+static asgd_status check_table(const asgd_table *t, int i)
+{
+    if (!memchr(t->name, 0, sizeof t->name) || !t->name[0])
+        return ASGD_FAIL(EINVAL, "table %d has no name, or one longer than %zu characters", i,
+                         sizeof t->name - 1);
+    /* indices are 32 bits wide wherever rows are named one by one */
+    if (t->rows == 0 || t->rows > UINT32_MAX)
+        return ASGD_FAIL(EINVAL, "table %s has %llu rows: 1 to %lu are allowed", t->name,
+                         (unsigned long long)t->rows, (unsigned long)UINT32_MAX);
+    if (t->dim == 0 || t->dim > MAX_DIM)
+        return ASGD_FAIL(EINVAL, "table %s has rows of %lu floats: 1 to %d are allowed", t->name,
+                         (unsigned long)t->dim, MAX_DIM);
+    if (t->init != ASGD_INIT_ZERO && t->init != ASGD_INIT_UNIFORM && t->init != ASGD_INIT_NORMAL)
+        return ASGD_FAIL(EINVAL, "table %s: init %d is none of asgd_init", t->name, (int)t->init);
+    if (t->init != ASGD_INIT_ZERO && !(t->scale >= 0 && isfinite(t->scale)))
+        return ASGD_FAIL(EINVAL, "table %s: the scale of its random start is %g: a number >= 0",
+                         t->name, (double)t->scale);
+    if (t->flags & ~(uint32_t)(ASGD_TABLE_BY_FEATURE | ASGD_TABLE_NO_DECAY))
+        return ASGD_FAIL(EINVAL, "table %s: flags %#lx holds bits that asgd_table_flags lacks",
+                         t->name, (unsigned long)t->flags);
+    return ASGD_OK;
+}
+
+static asgd_status new_slab(const asgdi_table *t, size_t stride, float **out)
+{
+    *out = NULL;
+    if (t->info.rows <= SIZE_MAX / sizeof(float) / stride)
+        *out = asgdi_calloc((size_t)t->info.rows * stride, sizeof(float));
+    if (!*out)
+        return ASGD_FAIL(ENOMEM,
+                         "no memory for table %s: %llu rows of %zu floats; take a smaller model "
+                         "or fewer features",
+                         t->info.name, (unsigned long long)t->info.rows, stride);
+    return ASGD_OK;
+}
+
+static void fill_table(const asgdi_table *t, uint64_t seed, uint64_t number)
+{
+    const float scale = t->info.scale;
+    if (t->info.init == ASGD_INIT_ZERO) return;
+    for (uint64_t r = 0; r < t->info.rows; r++) {
+        float *w = t->master + r * t->stride;
+        for (uint32_t c = 0; c < t->info.dim; c++) {
+            uint64_t bits = asgdi_random(seed, number, r * t->info.dim + c);
+            w[c]          = t->info.init == ASGD_INIT_NORMAL ? scale * asgdi_normal(bits)
+                                                             : scale * (2.0f * asgdi_uniform(bits) - 1.0f);
+        }
+    }
+}
+
+void asgdi_params_fill(asgdi_params *p, uint64_t seed)
+{
+    for (int t = 0; t < p->n_tables; t++) {
+        asgdi_table *x = &p->table[t];
+        memset(x->master, 0, (size_t)x->info.rows * x->stride * sizeof(float));
+        fill_table(x, seed, (uint64_t)t);
+    }
+}
+
+asgd_status asgdi_params_init(asgdi_params *p, const asgd_table *tables, int n, uint64_t seed)
+{
+    asgd_status s = ASGD_OK;
+    *p            = (asgdi_params){0};
+    if (n < 1 || n > ASGD_MAX_TABLES)
+        return ASGD_FAIL(EINVAL, "a model has 1 to %d tables, not %d", ASGD_MAX_TABLES, n);
+    for (int t = 0; t < n; t++) {
+        ASGD_TRY_GOTO(fail, check_table(&tables[t], t));
+        for (int u = 0; u < t; u++) {
+            if (strcmp(tables[t].name, tables[u].name) == 0) {
+                s = ASGD_FAIL(EINVAL, "tables %d and %d are both called %s", u, t, tables[t].name);
+                goto fail;
+            }
+        }
+        asgdi_table *x = &p->table[t];
+        x->info        = tables[t];
+        x->pad         = asgdk_pad(tables[t].dim);
+        x->stride      = x->pad;
+        ASGD_TRY_GOTO(fail, new_slab(x, x->stride, &x->master));
+        p->n_tables = t + 1;
+        fill_table(x, seed, (uint64_t)t);
+    }
+    return ASGD_OK;
+fail:
+    asgdi_params_free(p);
+    return s;
+}
+
+asgd_status asgdi_params_set_rule(asgdi_params *p, asgd_rule_kind rule)
+{
+    const asgdk_slots none  = {0};
+    const asgdk_slots slots = rule == ASGD_RULE_DEFAULT ? none : asgdk_rule_slots(rule);
+    float            *slab[ASGD_MAX_TABLES] = {0};
+    asgd_status       s                     = ASGD_OK;
+    /* all new slabs before any old one goes: a failure changes nothing */
+    for (int t = 0; t < p->n_tables; t++)
+        ASGD_TRY_GOTO(
+            fail, new_slab(&p->table[t], (size_t)p->table[t].pad * (1 + slots.merged), &slab[t]));
+    for (int t = 0; t < p->n_tables; t++) {
+        asgdi_table *x      = &p->table[t];
+        const size_t stride = (size_t)x->pad * (1 + slots.merged);
+        for (uint64_t r = 0; r < x->info.rows; r++)
+            memcpy(slab[t] + r * stride, x->master + r * x->stride, x->pad * sizeof(float));
+        asgdi_free(x->master);
+        x->master = slab[t];
+        x->stride = stride;
+    }
+    p->rule  = rule;
+    p->slots = slots;
+    return ASGD_OK;
+fail:
+    for (int t = 0; t < p->n_tables; t++) asgdi_free(slab[t]);
+    return s;
+}
+
+/* ftrl: w = -shrink(z, l1) / (beta2 / lr + l2) while n = 0, solved for z. */
+void asgdi_params_adopt(asgdi_params *p, const asgdk_step *step)
+{
+    if (p->rule != ASGD_RULE_ftrl) return;
+    for (int t = 0; t < p->n_tables; t++) {
+        const asgdi_table *x     = &p->table[t];
+        const bool         decay = !(x->info.flags & ASGD_TABLE_NO_DECAY);
+        const float        l1 = decay ? step->l1 : 0, l2 = decay ? step->l2 : 0;
+        for (uint64_t r = 0; r < x->info.rows; r++) {
+            float *w = x->master + r * x->stride, *z = w + x->pad, *n = z + x->pad;
+            for (uint32_t c = 0; c < x->info.dim; c++) {
+                n[c] = 0;
+                z[c] = w[c] == 0 ? 0 : -w[c] * (step->beta2 / step->lr + l2) - copysignf(l1, w[c]);
+            }
+        }
+    }
+}
+
+void asgdi_params_free(asgdi_params *p)
+{
+    for (int t = 0; t < p->n_tables; t++) asgdi_free(p->table[t].master);
+    *p = (asgdi_params){0};
+}

@@ -1,0 +1,238 @@
+/* What asgd_train() promises: the same bits where it says so, good order at every end, clear refusals. */
+#include <unistd.h>
+
+#include "engine/problem.h"
+
+static float *train_weights(const char *name, const char *options, asgd_source *data,
+                            const asgd_config *c, size_t *n)
+{
+    asgd_model *m;
+    ok(asgd_model_named(&m, name, options, asgd_source_schema(data)));
+    ok(asgd_train(m, data, c, NULL));
+    float *w = problem_weights(m, n);
+    asgd_model_free(m);
+    return w;
+}
+
+static const struct {
+    const char *name, *options;
+} models[] = {{"mlp", "hidden=24,12 dropout=0.2"}, {"mlp", "hidden=9 activation=tanh"}, {"softmax", ""}};
+
+static void sequential_gives_the_same_bits(void **state)
+{
+    (void)state;
+    problem p;
+    problem_make(&p, 900, 20, 4, 1);
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        for (asgd_rule_kind rule = ASGD_RULE_sgd; rule < ASGD_RULES; rule++) {
+            asgd_config c = {.mode = ASGD_SEQUENTIAL, .batch = 16, .epochs = 2.5, .seed = 7, .lr = 0.01,
+                             .rule = {.kind = rule}};
+            size_t      n;
+            float      *a = train_weights(models[i].name, models[i].options, p.source, &c, &n);
+            float      *b = train_weights(models[i].name, models[i].options, p.source, &c, &n);
+            assert_memory_equal(a, b, n * sizeof *a);
+            /* one asynchronous worker, evaluated or not, is a sequential run */
+            c.mode    = ASGD_ASYNC;
+            c.workers = 1;
+            c.valid   = p.source;
+            free(b);
+            b = train_weights(models[i].name, models[i].options, p.source, &c, &n);
+            assert_memory_equal(a, b, n * sizeof *a);
+            c.seed = 8;
+            free(b);
+            b = train_weights(models[i].name, models[i].options, p.source, &c, &n);
+            assert_true(memcmp(a, b, n * sizeof *a) != 0);
+            free(a);
+            free(b);
+        }
+    problem_free(&p);
+}
+
+/* Stops a run after so many points. */
+typedef struct stopper {
+    int points;
+} stopper;
+
+static int stop_at(const asgd_point *p, void *user)
+{
+    stopper *s = user;
+    (void)p;
+    return --s->points <= 0;
+}
+
+static void sequential_resumes_bit_for_bit(void **state)
+{
+    (void)state;
+    problem p;
+    problem_make(&p, 2000, 20, 4, 1);
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        for (asgd_rule_kind rule = ASGD_RULE_sgd; rule < ASGD_RULES; rule++) {
+            char folder[] = "resume-XXXXXX";
+            assert_non_null(mkdtemp(folder));
+            asgd_config c = {.mode = ASGD_SEQUENTIAL, .batch = 7, .epochs = 6, .seed = 3, .lr = 0.01,
+                             .rule = {.kind = rule}, .schedule = ASGD_COSINE, .schedule_set = true,
+                             .warmup = 0.1};
+            if (rule == ASGD_RULE_ftrl) { /* has its own schedule */
+                c.schedule = ASGD_CONSTANT;
+                c.warmup   = 0;
+            }
+            size_t      n;
+            float      *whole = train_weights(models[i].name, models[i].options, p.source, &c, &n);
+            asgd_model *m;
+            stopper     s     = {3};
+            asgd_config first = c;
+            first.checkpoint  = folder;
+            first.observe     = stop_at;
+            first.user        = &s;
+            ok(asgd_model_named(&m, models[i].name, models[i].options, asgd_source_schema(p.source)));
+            fails(asgd_train(m, p.source, &first, NULL), ASGD_ESTOPPED, "stopped after");
+            asgd_model_free(m);
+            asgd_config second = c;
+            second.checkpoint  = folder;
+            second.resume      = true;
+            float *resumed = train_weights(models[i].name, models[i].options, p.source, &second, &n);
+            if (memcmp(whole, resumed, n * sizeof *whole) != 0)
+                fail_msg("%s %s, rule %s: the resumed run differs", models[i].name, models[i].options,
+                         asgd_rule_name(rule));
+            /* another run does not fit */
+            second.batch = 8;
+            ok(asgd_model_named(&m, models[i].name, models[i].options, asgd_source_schema(p.source)));
+            fails(asgd_train(m, p.source, &second, NULL), ASGD_EMISMATCH, "batch is 7, this run's 8");
+            asgd_model_free(m);
+            char command[64];
+            snprintf(command, sizeof command, "rm -r %s", folder);
+            assert_int_equal(system(command), 0);
+            free(whole);
+            free(resumed);
+        }
+    problem_free(&p);
+}
+
+static void every_mode_and_rule_learns(void **state)
+{
+    (void)state;
+    problem p, v;
+    problem_make(&p, 4000, 20, 4, 1);
+    problem_make(&v, 1000, 20, 4, 2);
+    static const double lr[ASGD_RULES] = {0, 0.1, 0.02, 0.05, 0.003, 0.003, 0.2};
+    for (asgd_mode mode = ASGD_ASYNC; mode <= ASGD_SEQUENTIAL; mode++)
+        for (asgd_rule_kind rule = ASGD_RULE_sgd; rule < ASGD_RULES; rule++)
+            for (asgd_share share = ASGD_SHARE_AUTO; share <= ASGD_SHARE_REPLICA; share++) {
+                if (share != ASGD_SHARE_AUTO && mode != ASGD_ASYNC) continue;
+                asgd_config c = {.mode = mode, .share = share, .workers = 3, .batch = 20, .epochs = 10,
+                                 .lr = lr[rule], .rule = {.kind = rule}, .valid = v.source};
+                asgd_model *m;
+                asgd_result r;
+                ok(asgd_model_named(&m, "mlp", "hidden=16", asgd_source_schema(p.source)));
+                ok(asgd_train(m, p.source, &c, &r));
+                if (!(r.valid.accuracy > 0.85))
+                    fail_msg("mode %s, rule %s, share %s: accuracy %g", asgd_mode_name(mode),
+                             asgd_rule_name(rule), asgd_share_name(share), r.valid.accuracy);
+                assert_int_equal(r.examples, 40000);
+                asgd_metrics q;
+                ok(asgd_eval(m, v.source, 2, &q));
+                assert_true(q.accuracy == r.valid.accuracy && q.loss == r.valid.loss);
+                asgd_result_free(&r);
+                asgd_model_free(m);
+            }
+    problem_free(&p);
+    problem_free(&v);
+}
+
+static asgd_status train_end(problem *p, asgd_config *c, asgd_result *r)
+{
+    asgd_model *m;
+    ok(asgd_model_named(&m, "softmax", NULL, asgd_source_schema(p->source)));
+    asgd_status s = asgd_train(m, p->source, c, r);
+    asgd_model_free(m);
+    return s;
+}
+
+static void runs_end_as_asked(void **state)
+{
+    (void)state;
+    problem p;
+    problem_make(&p, 3000, 20, 4, 1);
+    for (uint32_t workers = 1; workers <= 3; workers += 2) {
+        asgd_result r;
+        asgd_config target = {.workers = workers, .epochs = 1e6, .valid = p.source,
+                              .target = "accuracy=0.8"};
+        ok(train_end(&p, &target, &r));
+        assert_int_equal(r.end, ASGD_END_TARGET);
+        assert_true(r.valid.accuracy >= 0.8 && r.target_seconds <= r.seconds);
+        asgd_result_free(&r);
+
+        asgd_config patience = {.workers = workers, .epochs = 1e6, .valid = p.source, .patience = 2,
+                                .lr = 1};
+        ok(train_end(&p, &patience, &r));
+        assert_int_equal(r.end, ASGD_END_PATIENCE);
+        double best = INFINITY;
+        for (size_t i = 0; i < r.n_history; i++)
+            if (r.history[i].evaluated) best = fmin(best, r.history[i].valid.loss);
+        assert_true(r.valid.loss == best);
+        asgd_result_free(&r);
+
+        asgd_config seconds = {.workers = workers, .epochs = 1e6, .max_seconds = 0.05};
+        ok(train_end(&p, &seconds, &r));
+        assert_int_equal(r.end, ASGD_END_SECONDS);
+        asgd_result_free(&r);
+
+        const volatile int stop    = 1;
+        asgd_config        stopped = {.workers = workers, .epochs = 1e6, .stop = &stop};
+        assert_int_equal(train_end(&p, &stopped, &r), ASGD_ESTOPPED);
+        assert_int_equal(r.end, ASGD_END_STOPPED);
+        asgd_result_free(&r);
+
+        asgd_config wild = {.workers = workers, .epochs = 1e6, .lr = 1e30};
+        fails(train_end(&p, &wild, &r), ASGD_EDIVERGED, "try lr");
+        asgd_result_free(&r);
+    }
+    problem_free(&p);
+}
+
+static void nonsense_is_refused(void **state)
+{
+    (void)state;
+    problem p;
+    problem_make(&p, 100, 20, 4, 1);
+    const double fast[2] = {1, 0.5};
+    const struct {
+        asgd_config c;
+        const char *says;
+    } cases[] = {
+        {{.workers = 5000}, "at most 1024"},
+        {{.batch = 1u << 30}, "at most"},
+        {{.epochs = -1}, "epochs"},
+        {{.epochs = NAN}, "epochs"},
+        {{.lr = -1}, "lr"},
+        {{.lr = INFINITY}, "lr"},
+        {{.warmup = 1}, "warmup"},
+        {{.pace = -1}, "pace"},
+        {{.max_seconds = -1}, "max_seconds"},
+        {{.target = "accuracy=0.9"}, "validation data"},
+        {{.target = "beauty=1", .valid = p.source}, "METRIC=VALUE"},
+        {{.target = "accuracy", .valid = p.source}, "METRIC=VALUE"},
+        {{.patience = 2}, "validation data"},
+        {{.workers = 2, .backup = 2, .mode = ASGD_SYNC}, "at least one"},
+        {{.workers = 2, .mode = ASGD_SYNC, .share = ASGD_SHARE_REPLICA}, "one shared copy"},
+        {{.workers = 2, .straggler = fast}, "straggler 1"},
+        {{.resume = true}, "checkpoint"},
+        {{.warmup = 0.1, .rule = {.kind = ASGD_RULE_ftrl}}, "ftrl"},
+        {{.rule = {.kind = ASGD_RULE_adam, .beta1 = 2}}, "beta1"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        fails(train_end(&p, (asgd_config *)&cases[i].c, NULL), ASGD_EINVAL, cases[i].says);
+    problem_free(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sequential_gives_the_same_bits),
+        cmocka_unit_test(sequential_resumes_bit_for_bit),
+        cmocka_unit_test(every_mode_and_rule_learns),
+        cmocka_unit_test(runs_end_as_asked),
+        cmocka_unit_test(nonsense_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

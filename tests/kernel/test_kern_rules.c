@@ -1,0 +1,233 @@
+/* test_kern_rules.c -- the update rules of every variant this machine runs, against double
+ * precision. */
+#define _GNU_SOURCE /* mmap, setenv */
+#include "fixture.h"
+
+#include <pthread.h>
+
+static double shrink(double x, double by)
+{
+    return x > by ? x - by : x < -by ? x + by : 0;
+}
+
+/* One parameter, in double precision: x[0] w, x[1] and x[2] merged slots, x[3] the local one. */
+static void rule_model(asgd_rule_kind kind, double x[4], double g, const asgdk_step *p)
+{
+    double step = p->lr, direction;
+    if (kind == ASGD_RULE_ftrl) {
+        double n = x[2] + g * g, sigma = (sqrt(n) - sqrt(x[2])) / p->lr;
+        x[1] += g - sigma * x[0];
+        x[2] = n;
+        x[0] = -shrink(x[1], p->l1) / ((p->beta2 + sqrt(n)) / p->lr + p->l2);
+        return;
+    }
+    direction = g += p->l2 * x[0];
+    if (kind == ASGD_RULE_momentum) {
+        x[3]      = p->beta1 * x[3] + g;
+        direction = p->beta1 * x[3] + g;
+    } else if (kind == ASGD_RULE_adagrad) {
+        x[1] += g * g;
+        step /= sqrt(x[1]) + p->eps;
+    } else if (kind == ASGD_RULE_rmsprop) {
+        x[1] = p->beta1 * x[1] + (1 - (double)p->beta1) * g * g;
+        step /= sqrt(x[1] + p->eps);
+    } else if (kind == ASGD_RULE_adam) {
+        x[3] = p->beta1 * x[3] + (1 - (double)p->beta1) * g;
+        x[1] = p->beta2 * x[1] + (1 - (double)p->beta2) * g * g;
+        step /= sqrt(x[1] * p->correct2) + p->eps;
+        direction = x[3] * p->correct1;
+    }
+    x[0] = shrink(x[0] - step * direction, step * p->l1);
+}
+
+static void check_rule(const asgd_kern *k, asgd_rule_kind kind, uint32_t pad, int variant)
+{
+    const asgdk_slots s     = asgdk_rule_slots(kind);
+    const uint32_t    dim   = pad == 1 ? 1 : pad - 3;
+    const float       scale = 0.5f;
+    float            *row = floats((size_t)pad * (1 + s.merged)), *g = floats(pad);
+    float            *local = s.local ? floats(pad) : NULL;
+    double(*want)[4]        = calloc(pad, sizeof *want);
+    CHECK(want, "no memory");
+    for (uint32_t i = 0; i < pad; i++) {
+        for (uint32_t m = 0; m <= s.merged; m++)
+            if (m || i >= dim || kind == ASGD_RULE_ftrl) row[m * pad + i] = 0;
+        if (local) local[i] = 0;
+        want[i][0] = row[i];
+    }
+    for (int t = 1; t <= 8; t++) {
+        asgdk_step p = make_step(variant, t);
+        for (uint32_t i = 0; i < pad; i++) {
+            g[i] = i < dim ? draw() : 0;
+            if (i < dim) rule_model(kind, want[i], (double)scale * g[i], &p);
+        }
+        k->rule[kind](row, local, g, pad, scale, &p);
+        for (uint32_t i = 0; i < pad; i++) {
+            const char *name = k->name;
+            CHECK(fabs(row[i] - want[i][0]) < 2e-5, "%s rule %d pad %u step %d at %u: %g, not %g",
+                  name, (int)kind, pad, t, i, row[i], want[i][0]);
+            for (uint32_t m = 1; m <= s.merged; m++)
+                CHECK(fabs(row[m * pad + i] - want[i][m]) < 2e-5 * (1 + fabs(want[i][m])),
+                      "%s rule %d slot %u pad %u step %d at %u", name, (int)kind, m, pad, t, i);
+            if (local) CHECK(fabs(local[i] - want[i][3]) < 2e-5, "%s rule %d local", name, kind);
+        }
+    }
+    free(want);
+    free_arrays();
+}
+
+static void test_rules(void **state)
+{
+    (void)state;
+    EACH_VARIANT(k)
+    {
+        assert_null(k->rule[ASGD_RULE_DEFAULT]);
+        assert_null(k->rule1[ASGD_RULE_DEFAULT]);
+        for (asgd_rule_kind kind = ASGD_RULE_sgd; kind < ASGD_RULES; kind++)
+            for (int variant = 0; variant < 4; variant++)
+                for (uint32_t pad = 1; pad; pad = next_pad(pad)) check_rule(k, kind, pad, variant);
+    }
+}
+
+/* Scattered rows of width 1 change as one row after another would, to the bit: in any order, with
+ * rows that come twice. */
+static void check_rule1(const asgd_kern *k, asgd_rule_kind kind, uint32_t n, bool increasing,
+                        bool coefs, int variant)
+{
+    const asgdk_slots s    = asgdk_rule_slots(kind);
+    const uint32_t    rows = 2 * n + 5;
+    const asgdk_step  p    = make_step(variant, 3);
+    table             t    = make_table(rows, rows / 2, 1, 1 + s.merged);
+    for (uint32_t r = 0; r < rows; r++) {
+        float *row = (float *)(uintptr_t)asgd_row(&t.view, r);
+        for (uint32_t m = 1; m <= s.merged; m++) row[m] = fabsf(row[m]);
+    }
+    table     u  = copy_table(&t);
+    float    *lt = floats((size_t)rows * 2), *lu = copy(lt, (size_t)rows * 2);
+    uint32_t *idx  = array(n, 4);
+    float    *coef = floats(n);
+    for (uint32_t j = 0; j < n; j++) idx[j] = increasing ? 2 * j + 1 : draw_below(j % 2 ? 4 : rows);
+    k->rule1[kind](&t.view, s.local ? lt : NULL, 2, n, idx, coefs ? coef : NULL, 0.5f, &p);
+    for (uint32_t j = 0; j < n; j++)
+        k->rule[kind]((float *)(uintptr_t)asgd_row(&u.view, idx[j]),
+                      s.local ? lu + 2 * idx[j] : NULL, coefs ? coef + j : &(float){1}, 1, 0.5f,
+                      &p);
+    for (uint32_t r = 0; r < rows; r++)
+        CHECK(!memcmp(asgd_row(&t.view, r), asgd_row(&u.view, r), t.view.stride * 4),
+              "%s rule1 %d n %u row %u", k->name, (int)kind, n, r);
+    CHECK(!memcmp(lt, lu, (size_t)rows * 8), "%s rule1 %d n %u: local slots", k->name, kind, n);
+    free_arrays();
+}
+
+static void test_rule1(void **state)
+{
+    (void)state;
+    EACH_VARIANT(k)
+    for (asgd_rule_kind kind = ASGD_RULE_sgd; kind < ASGD_RULES; kind++)
+        for (uint32_t n = 0; n <= 70; n++)
+            for (int how = 0; how < 4; how++) check_rule1(k, kind, n, how & 1, how & 2, (int)n % 4);
+}
+
+/* Padding stays zero with the worst of constants, and derived weights have ftrl's own bits. */
+static void test_padding_and_derive(void **state)
+{
+    (void)state;
+    EACH_VARIANT(k)
+    {
+        const asgdk_step none = {.lr = 0.1f};
+        for (asgd_rule_kind kind = ASGD_RULE_sgd; kind < ASGD_RULES; kind++) {
+            float row[24] = {0}, local[8] = {0}, g[8] = {0};
+            k->rule[kind](row, local, g, 8, 1, &none);
+            for (int i = 0; i < 24; i++) CHECK(row[i] == 0, "%s rule %d", k->name, (int)kind);
+        }
+        asgdk_step p           = make_step(3, 1);
+        float      row[3 * 16] = {0}, g[16], kept[16];
+        for (int t = 0; t < 5; t++) {
+            for (int i = 0; i < 16; i++) g[i] = draw();
+            k->rule[ASGD_RULE_ftrl](row, NULL, g, 16, 1, &p);
+        }
+        memcpy(kept, row, sizeof kept);
+        memset(row, 0x55, sizeof kept);
+        asgdk_rule_derive(ASGD_RULE_adam, row, 16, &p);
+        CHECK(memcmp(kept, row, sizeof kept) != 0, "adam derives nothing");
+        asgdk_rule_derive(ASGD_RULE_ftrl, row, 16, &p);
+        for (int i = 0; i < 16; i++)
+            CHECK(row[i] == kept[i], "%s at %d: %a, not %a", k->name, i, row[i], kept[i]);
+    }
+}
+
+static void test_slots(void **state)
+{
+    (void)state;
+    static const asgdk_slots want[ASGD_RULES] = {
+        [ASGD_RULE_momentum] = {0, 1, ASGDK_SUM, {ASGDK_SUM}},
+        [ASGD_RULE_adagrad]  = {1, 0, ASGDK_SUM, {ASGDK_SUM}},
+        [ASGD_RULE_rmsprop]  = {1, 0, ASGDK_SUM, {ASGDK_MEAN}},
+        [ASGD_RULE_adam]     = {1, 1, ASGDK_SUM, {ASGDK_MEAN}},
+        [ASGD_RULE_ftrl]     = {2, 0, ASGDK_DERIVED, {ASGDK_SUM, ASGDK_SUM}},
+    };
+    for (asgd_rule_kind kind = ASGD_RULE_DEFAULT; kind < ASGD_RULES; kind++) {
+        asgdk_slots s = asgdk_rule_slots(kind);
+        assert_memory_equal(&s, &want[kind], sizeof s);
+    }
+}
+
+/* Two workers on the same rows through every kernel that touches them: the atomic variant leaves
+ * ThreadSanitizer nothing to find. */
+enum { RACE_ROWS = 40, RACE_PAD = 24, RACE_STRIDE = 3 * RACE_PAD };
+
+static void *race(void *rows)
+{
+    const asgd_kern *k    = asgdk_variant(1);
+    const asgd_view  wide = {.shared = rows, .stride = RACE_STRIDE}, narrow = wide;
+    uint32_t         idx[RACE_ROWS], start[RACE_ROWS + 1], ex[RACE_ROWS] = {0}, len = RACE_ROWS;
+    uint64_t         begin         = 0;
+    float            out[RACE_PAD] = {0}, g[RACE_PAD] = {0}, local[RACE_ROWS * RACE_PAD] = {0};
+    float            own[RACE_STRIDE] = {0}, seen[RACE_STRIDE] = {0}, x[RACE_ROWS] = {0};
+    for (uint32_t i = 0; i <= RACE_ROWS; i++) {
+        start[i] = i;
+        if (i < RACE_ROWS) idx[i] = i;
+    }
+    const asgdk_columns c = {RACE_ROWS, idx, start, ex, NULL};
+    const asgdk_step    p = make_step(3, 1);
+    for (int round = 0; round < 20; round++) {
+        k->forward(&wide, RACE_PAD, 1, &begin, &len, idx, NULL, out, RACE_PAD);
+        k->forward(&narrow, 1, 1, &begin, &len, idx, NULL, out, 1);
+        k->forward_dense(&wide, RACE_PAD, RACE_ROWS, 1, x, out, RACE_PAD);
+        k->forward_dense(&narrow, 1, RACE_ROWS, 1, x, out, 1);
+        out[0] += k->dot1(&narrow, RACE_ROWS, idx, NULL);
+        k->outer_sgd(&wide, RACE_PAD, &c, 0.1f, g, RACE_PAD);
+        k->outer_sgd(&narrow, 1, &c, 0.1f, g, 1);
+        for (asgd_rule_kind kind = ASGD_RULE_sgd; kind < ASGD_RULES; kind++) {
+            k->rule[kind](rows, local, g, RACE_PAD, 1, &p);
+            k->rule1[kind](&narrow, local, 1, RACE_ROWS, idx, NULL, 0, &p);
+        }
+        k->load(own, rows, RACE_STRIDE);
+        k->store(rows, own, RACE_STRIDE);
+        k->merge(own, seen, rows, RACE_STRIDE, 0);
+    }
+    return NULL;
+}
+
+static void test_atomic_races(void **state)
+{
+    (void)state;
+    assert_string_equal(asgdk_variant(1)->name, "atomic");
+    float    *rows = floats((size_t)RACE_ROWS * RACE_STRIDE);
+    pthread_t thread[2];
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&thread[i], NULL, race, rows), 0);
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_join(thread[i], NULL), 0);
+    free_arrays();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_rule1),
+        cmocka_unit_test(test_padding_and_derive),
+        cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_atomic_races),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
