@@ -132,7 +132,7 @@ static int run_one(comparison *x, const cli_options *o, const plan *p, const vol
     } else if (r->status != ASGD_OK && r->status != ASGD_ESTOPPED) {
         /* that one mode fails, say diverges, is a result: the others go on */
         snprintf(r->message, sizeof r->message, "%s", asgd_errmsg());
-        cli_note(o, "%s: %s", r->name, r->message);
+        cli_fail(CLI_FAILED, "%s: %s", r->name, r->message);
     }
     free(factor);
     asgd_model_free(m);

@@ -19,7 +19,7 @@ int main(int argc, char **argv)
 
     /* Every call that can fail returns a status; asgd_errmsg() has the sentence for people. */
     asgd_status s = ASGD_OK;
-    if (argc <= 1) s = asgd_synth_digits(folder, 6000, 1000, 1);
+    if (argc <= 1) s = asgd_synth_digits(folder, 10000, 1000, 1);
     if (s == ASGD_OK) s = asgd_source_open(&train, folder, NULL);
     if (s == ASGD_OK)
         s = asgd_source_open(&test, folder, &(asgd_source_options){.test_part = true});
@@ -28,7 +28,7 @@ int main(int argc, char **argv)
     if (s == ASGD_OK) s = asgd_model_named(&model, "mlp", NULL, asgd_source_schema(train));
 
     /* Zero means "the default" in every field: here one worker a core, asynchronous. */
-    asgd_config config = {.epochs = 5, .seed = 1};
+    asgd_config config = {.epochs = 10, .seed = 1};
     if (s == ASGD_OK) s = asgd_train(model, train, &config, &result);
     if (s == ASGD_OK) s = asgd_eval(model, test, 0, &metrics);
     if (s == ASGD_OK) s = asgd_save(model, "digits.safetensors");

@@ -217,7 +217,8 @@ typedef struct asgd_model_ops {
      * seed of this batch's own, the same on every replay. */
     void (*step)(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
                  void *scratch, uint64_t random, asgd_stats *st);
-    /* Hot path: out [n][outputs]; adds to *st where st is not NULL. */
+    /* Hot path: out [n][outputs]; adds to *st where st is not NULL.  NULL: the model cannot be
+     * evaluated. */
     void (*predict)(const void *self, const asgd_batch *b, const asgd_view *w, const asgd_sink *g,
                     void *scratch, float *out, asgd_stats *st);
 } asgd_model_ops;

@@ -3,6 +3,7 @@
  * The rows every worker touches all the time are then the first ones, so that a bound (asgd_view's
  * n_own) tells them from all others.  Frequency is the number of examples a feature occurs in; ties
  * go by the old number, so the order is the same every time. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@
 #include "data/build.h"
 #include "data/parallel.h"
 
-enum { SHORT = 32, GRAIN = 1 << 14 };
+enum { SHORT = 32, GRAIN = 1 << 14, WIDEST = 1 << 28 };
 
 static int by_number(const void *a, const void *b)
 {
@@ -60,17 +61,25 @@ static void renumber_part(void *ctx, uint32_t k)
     }
 }
 
-/* s->rank by falling frequency. */
+/* s->rank by falling frequency.  Only features that occur are sorted: in wide data few do. */
 static asgd_status by_frequency(asgd_source *s)
 {
-    uint32_t  n   = s->schema.features;
-    uint64_t *key = asgdi_calloc(n, sizeof *key); /* complement of the frequency << 32 | feature */
-    if (!key) return ASGD_FAIL(ENOMEM, "no memory to count %u features", n);
-    for (uint32_t f = 0; f < n; f++) key[f] = (uint64_t)UINT32_MAX << 32 | f;
+    uint32_t  n = s->schema.features, seen = 0, at = 0;
+    uint32_t *count = s->rank; /* until the ranks are known */
     for (uint64_t j = s->start[0]; j < s->start[s->schema.examples]; j++)
-        if (key[s->idx[j]] >> 32) key[s->idx[j]] -= UINT64_C(1) << 32;
-    qsort(key, n, sizeof *key, by_number);
-    for (uint32_t r = 0; r < n; r++) s->rank[key[r] & UINT32_MAX] = r;
+        if (count[s->idx[j]] < UINT32_MAX) count[s->idx[j]]++;
+    for (uint32_t f = 0; f < n; f++) seen += count[f] > 0;
+    uint64_t *key =
+        asgdi_calloc(seen, sizeof *key); /* complement of the frequency << 32 | feature */
+    if (!key) return ASGD_FAIL(ENOMEM, "no memory to count %" PRIu32 " features", n);
+    for (uint32_t f = 0, unseen = seen; f < n; f++) {
+        if (count[f] > 0)
+            key[at++] = (uint64_t)(UINT32_MAX - count[f]) << 32 | f;
+        else
+            s->rank[f] = unseen++;
+    }
+    qsort(key, seen, sizeof *key, by_number);
+    for (uint32_t r = 0; r < seen; r++) s->rank[key[r] & UINT32_MAX] = r;
     asgdi_free(key);
     return ASGD_OK;
 }
@@ -80,6 +89,11 @@ asgd_status asgdi_rank(asgd_source *s, const uint32_t *rank, uint32_t threads)
     if (s->schema.dense || !s->memory)
         return ASGD_FAIL(EINVAL, "only sparse data read from a file can be numbered by frequency");
     if (s->rank) return ASGD_FAIL(EINVAL, "these data are numbered by frequency already");
+    if (s->schema.features > WIDEST)
+        return ASGD_FAIL(EINVAL,
+                         "%" PRIu32 " features are too many to be numbered by frequency (at most "
+                         "%d); hash them to fewer",
+                         s->schema.features, (int)WIDEST);
     ASGD_TRY(asgdi_make_writable(s));
     asgdi_summarize(s);
     renumber r         = {.s = s, .idx = (uint32_t *)s->idx, .val = (float *)s->val};

@@ -134,8 +134,12 @@ static asgd_status look_at_loss(asgdi_control *c, const asgdi_sums *s)
     if (!(dw > 0) && !isnan(s->loss)) return ASGD_OK;
     double mean  = (s->loss - c->loss_sums.loss) / dw;
     c->loss_sums = *s;
-    if (isnan(c->first_loss)) c->first_loss = mean;
-    if (isfinite(mean) && mean < 1e4 * fmax(c->first_loss, 1)) return ASGD_OK;
+    double first = INFINITY; /* before it could grow */
+    for (uint32_t i = 0; i < r->workers; i++) {
+        double of = read_double(&c->run->worker[i].first_loss);
+        if (of > 0) first = fmin(first, of);
+    }
+    if (isfinite(mean) && mean < 100 * fmax(isfinite(first) ? first : 1, 1)) return ASGD_OK;
     return ASGD_FAIL(
         EDIVERGED,
         "training diverged: the loss is %g after %llu examples with lr %g, %u workers; try "
@@ -278,11 +282,11 @@ static asgd_status parse_target(asgdi_control *c, const char *text)
 asgd_status asgdi_control_init(asgdi_control *c, asgdi_run *run, asgd_result *result)
 {
     const asgd_config *g = run->config;
-    *c       = (asgdi_control){.run = run, .result = result, .first_loss = NAN, .best_loss = NAN};
-    c->gated = run->alone || run->mode == ASGD_SYNC;
-    double every  = g->eval_every > 0 ? g->eval_every : (double)run->examples;
-    c->eval_every = every < 1 ? 1 : every > 1e18 ? (uint64_t)1e18 : (uint64_t)every;
-    c->next_eval  = c->eval_every;
+    *c                   = (asgdi_control){.run = run, .result = result, .best_loss = NAN};
+    c->gated             = run->alone || run->mode == ASGD_SYNC;
+    double every         = g->eval_every > 0 ? g->eval_every : (double)run->examples;
+    c->eval_every        = every < 1 ? 1 : every > 1e18 ? (uint64_t)1e18 : (uint64_t)every;
+    c->next_eval         = c->eval_every;
     if (run->before.examples) {
         c->next_eval      = run->before.next_eval;
         c->best_loss      = run->before.best_loss;

@@ -32,7 +32,6 @@ typedef struct asgdi_control {
     /* the last point, and the last look at the loss */
     double     point_seconds;
     asgdi_sums point_sums, loss_sums;
-    double     first_loss; /* NaN: not known yet */
     double     saved_at;
     bool       ending; /* STOP was given */
 } asgdi_control;

@@ -28,6 +28,7 @@ typedef struct asgdi_worker {
     asgdi_u64 done;                         /* examples */
     asgdi_u64 dropped;                      /* examples whose gradient sync threw away */
     asgdi_u64 loss, weight;                 /* bits of doubles: sums so far */
+    asgdi_u64 first_loss;                   /* bits of a double: mean of its first step; 0: none */
     asgdi_u64 tau_sum, tau_count;           /* bits of doubles: staleness so far */
     asgdi_u64 ended_at;                     /* bits of a double: when it left, 0 while it works */
     asgdi_u32 ready, paused;

@@ -74,7 +74,7 @@ static asgd_status resolve(asgdi_run *r)
             return ASGD_FAIL(EINVAL, "rule ftrl sets its own steps: leave out schedule and warmup");
         r->schedule = ASGD_CONSTANT;
     }
-    r->pace     = c->pace;
+    r->pace = c->pace;
     /* Averages of n gradients take a step n times as long; of adaptive rules, whose steps have a size of
      * their own, sqrt(n) times (Goyal et al. 2017; Krizhevsky 2014). */
     r->sync_power = r->rule.kind == ASGD_RULE_sgd || r->rule.kind == ASGD_RULE_momentum ? 1 : 0.5;
@@ -100,6 +100,8 @@ static asgd_status prepare(asgdi_run *r, asgd_result *out)
     asgd_model *m    = r->model;
     bool        slow = r->pace > 0;
     ASGD_TRY(check_straggler(r, &slow));
+    if (r->source->labels && !m->labels)
+        ASGD_TRY(asgdi_model_set_labels(m, r->source->labels, r->source->schema.classes));
     if (!m->trained) asgdi_params_fill(&m->params, r->seed);
     ASGD_TRY(asgdi_params_set_rule(&m->params, r->rule.kind));
     asgdi_rule_start(&r->rule, r->lr, &m->params);

@@ -47,15 +47,12 @@ static void merge(asgdi_worker *w)
     w->merge_seconds += asgdi_now() - began;
 }
 
-/* Merge when the examples are due; or earlier when, having been off its core, the worker finds that the
- * others have gone far ahead. */
-static void merge_if_due(asgdi_worker *w)
+/* Having been off its core, a worker finds that the others have gone far ahead: it catches up before it
+ * computes a gradient of old parameters. */
+static void catch_up(asgdi_worker *w)
 {
     const asgdi_run *r = w->run;
-    if (w->since_examples >= r->merge)
-        merge(w);
-    else if (!r->merge_fixed && asgdi_load_relaxed(&r->version) - w->base > 4 * r->in_flight)
-        merge(w);
+    if (!r->merge_fixed && asgdi_load_relaxed(&r->version) - w->base > 2 * r->in_flight) merge(w);
 }
 
 static uint64_t others_updates(const asgdi_worker *w)
@@ -109,10 +106,10 @@ static asgd_batch slice(const asgd_batch *all, uint32_t lo, uint32_t n)
 
 void asgdi_worker_rate(asgdi_worker *w, uint64_t position, double factor)
 {
-    const asgdi_run *r    = w->run;
+    const asgdi_run *r = w->run;
     /* the middle of an example: neither end of a schedule then gives a rate of 0 */
-    double           done = ((double)position + 0.5) / (double)r->total;
-    double           lr   = r->lr * factor * asgdi_schedule(r->schedule, r->warmup, done);
+    double done = ((double)position + 0.5) / (double)r->total;
+    double lr   = r->lr * factor * asgdi_schedule(r->schedule, r->warmup, done);
     asgdi_rule_step(&r->rule, lr, w->steps + 1, &w->sink.step);
 }
 
@@ -141,6 +138,8 @@ void asgdi_worker_compute(asgdi_worker *w, const asgd_batch *b, asgd_stats *st)
 
 void asgdi_worker_publish(asgdi_worker *w, uint32_t examples, const asgd_stats *st)
 {
+    if (w->sums.weight == 0 && st->weight > 0)
+        publish_double(&w->first_loss, st->loss / st->weight);
     w->sums.loss += st->loss;
     w->sums.weight += st->weight;
     publish_double(&w->loss, w->sums.loss);
@@ -153,6 +152,7 @@ void asgdi_worker_publish(asgdi_worker *w, uint32_t examples, const asgd_stats *
 static void step(asgdi_worker *w, const asgd_batch *b)
 {
     asgdi_run *r = w->run;
+    if (r->private_rows) catch_up(w);
     /* Shared rows: an update enters at once, so its staleness is what the others enter meanwhile.  Tiny
      * steps are sampled, for reading the others' counters would cost more than the step. */
     bool       shared = !r->private_rows && !r->alone;
@@ -174,7 +174,7 @@ static void step(asgdi_worker *w, const asgd_batch *b)
     if (r->private_rows) {
         w->since_updates++;
         w->since_examples += b->n;
-        merge_if_due(w);
+        if (w->since_examples >= r->merge) merge(w);
     } else {
         asgdi_store_relaxed(&w->updates, w->steps);
         if (sample) asgdi_tau_add(&w->tau, others_updates(w) - before, 1);

@@ -67,8 +67,8 @@ asgd_status asgd_model_new(asgd_model **out, const asgd_model_ops *ops, const vo
 {
     if (!out) return ASGD_FAIL(EINVAL, "asgd_model_new: out is NULL");
     *out = NULL;
-    if (!ops || !ops->name || !ops->name[0] || !ops->shape || !ops->step || !ops->predict)
-        return ASGD_FAIL(EINVAL, "asgd_model_new: a model needs name, shape, step and predict");
+    if (!ops || !ops->name || !ops->name[0] || !ops->shape || !ops->step)
+        return ASGD_FAIL(EINVAL, "asgd_model_new: a model needs name, shape and step");
     if (ops->self_bytes && !self)
         return ASGD_FAIL(EINVAL, "model %s: self_bytes is %zu but self is NULL", ops->name,
                          ops->self_bytes);

@@ -215,24 +215,20 @@ static void cross_entropy(const asgd_kern *k, const asgd_batch *b, uint32_t clas
     }
     for (uint32_t i = 0; i < b->n; i++) {
         float *restrict row = z + (size_t)i * pad;
-        float    weight = b->weight ? b->weight[i] : 1, score = NAN, lane[8] = {0}, nan[8] = {0};
+        float    weight = b->weight ? b->weight[i] : 1, score = NAN, lane[8] = {0};
         uint32_t y    = 0;
         bool     best = false;
-        if (st) {
-            if (b->y[i] >= 0 && b->y[i] < (float)classes) {
-                y     = (uint32_t)b->y[i];
-                score = row[y];
-                best  = score == 0; /* the first of the largest */
-                for (uint32_t j = 0; best && j < y; j++) best = row[j] < 0;
-            }
+        if (st && b->y[i] >= 0 && b->y[i] < (float)classes) {
+            y     = (uint32_t)b->y[i];
+            score = row[y];
+            best  = score == 0; /* the first of the largest */
+            for (uint32_t j = 0; best && j < y; j++) best = row[j] < 0;
         }
-        for (uint32_t j = 0; j < pad; j += 8)
-            for (uint32_t l = 0; l < 8; l++) nan[l] += 0 * row[j + l];
         k->exp(row, row, pad);
         for (uint32_t j = 0; j < pad; j += 8)
             for (uint32_t l = 0; l < 8; l++) lane[l] += row[j + l];
         float sum = 0;
-        for (uint32_t l = 0; l < 8; l++) sum += lane[l] + nan[l];
+        for (uint32_t l = 0; l < 8; l++) sum += lane[l];
         bool  known = score == score;
         float scale = (slope ? known ? weight : 0 : 1) / sum;
         for (uint32_t j = 0; j < pad; j++) row[j] *= scale;

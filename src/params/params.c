@@ -128,24 +128,6 @@ fail:
     return s;
 }
 
-/* ftrl: w = -shrink(z, l1) / (beta2 / lr + l2) while n = 0, solved for z. */
-void asgdi_params_adopt(asgdi_params *p, const asgdk_step *step)
-{
-    if (p->rule != ASGD_RULE_ftrl) return;
-    for (int t = 0; t < p->n_tables; t++) {
-        const asgdi_table *x     = &p->table[t];
-        const bool         decay = !(x->info.flags & ASGD_TABLE_NO_DECAY);
-        const float        l1 = decay ? step->l1 : 0, l2 = decay ? step->l2 : 0;
-        for (uint64_t r = 0; r < x->info.rows; r++) {
-            float *w = x->master + r * x->stride, *z = w + x->pad, *n = z + x->pad;
-            for (uint32_t c = 0; c < x->info.dim; c++) {
-                n[c] = 0;
-                z[c] = w[c] == 0 ? 0 : -w[c] * (step->beta2 / step->lr + l2) - copysignf(l1, w[c]);
-            }
-        }
-    }
-}
-
 void asgdi_params_free(asgdi_params *p)
 {
     for (int t = 0; t < p->n_tables; t++) asgdi_free(p->table[t].master);

@@ -34,10 +34,7 @@ asgd_status asgdi_params_init(asgdi_params *p, const asgd_table *tables, int n, 
 void asgdi_params_fill(asgdi_params *p, uint64_t seed); /* (re)initialises every w, zeroes slots */
 /* Makes room for a rule's slots, zeroed, keeping w.  DEFAULT: takes them away. */
 asgd_status asgdi_params_set_rule(asgdi_params *p, asgd_rule_kind rule);
-/* For weights that are computed from slots (ftrl): sets slots from which the weights that are there
- * follow, so that training goes on from them.  No effect for other rules. */
-void asgdi_params_adopt(asgdi_params *p, const asgdk_step *step);
-void asgdi_params_free(asgdi_params *p);
+void        asgdi_params_free(asgdi_params *p);
 
 /* ---- private rows ---- */
 

@@ -94,6 +94,7 @@ const char *asgd_rule_name(asgd_rule_kind r)
     return (int)r > ASGD_RULE_DEFAULT && (int)r < ASGD_RULES ? rules[r].name : NULL;
 }
 
+/* w = -shrink(z, l1) / (beta2 / lr + l2) while n = 0, solved for z. */
 void asgdi_rule_start(const asgd_rule *r, double lr, asgdi_params *p)
 {
     if (r->kind != ASGD_RULE_ftrl) return;

@@ -19,11 +19,11 @@ asgd_status asgdi_columns_init(asgdi_columns *c, uint32_t features, uint64_t ent
     c->features           = features;
     c->max_entries        = (uint32_t)entries;
     c->count              = asgdi_calloc(features, sizeof *c->count);
-    c->rows               = asgdi_calloc(distinct, sizeof *c->rows);
-    c->start              = asgdi_calloc(distinct + 1, sizeof *c->start);
-    c->ex                 = asgdi_calloc(room, sizeof *c->ex);
-    c->val                = asgdi_calloc(room, sizeof *c->val);
-    c->coef               = asgdi_calloc(distinct, sizeof *c->coef);
+    c->rows  = asgdi_calloc(distinct + 1, sizeof *c->rows); /* list_rows() may write one more */
+    c->start = asgdi_calloc(distinct + 1, sizeof *c->start);
+    c->ex    = asgdi_calloc(room, sizeof *c->ex);
+    c->val   = asgdi_calloc(room, sizeof *c->val);
+    c->coef  = asgdi_calloc(distinct, sizeof *c->coef);
     if (!c->count || !c->rows || !c->start || !c->ex || !c->val || !c->coef) {
         asgdi_columns_free(c);
         return ASGD_FAIL(ENOMEM, "no memory to sort a batch of %zu entries", room);
@@ -42,22 +42,25 @@ void asgdi_columns_free(asgdi_columns *c)
     *c = (asgdi_columns){0};
 }
 
-/* Lists the features that occur, in increasing order where looking at all of them is cheap: rows
- * are then visited in the order of memory. */
+/* Counts entries by feature and lists the features that occur: by looking at all of them where that is
+ * cheap, so that rows are visited in the order of memory, else as they are met. */
 static uint32_t list_rows(asgdi_columns *c, const asgd_batch *x, uint64_t entries)
 {
-    uint32_t n = 0;
+    uint32_t *restrict count = c->count, *restrict rows = c->rows, n = 0;
+    const bool look_at_all = c->features / 4 < entries;
     for (uint32_t i = 0; i < x->n; i++) {
-        const uint32_t *idx = x->idx + x->begin[i];
-        for (uint32_t j = 0; j < x->len[i]; j++) {
-            if (c->count[idx[j]]++ == 0) c->rows[n++] = idx[j];
+        const uint32_t *idx = x->idx + x->begin[i], len = x->len[i];
+        if (look_at_all)
+            for (uint32_t j = 0; j < len; j++) count[idx[j]]++;
+        else
+            for (uint32_t j = 0; j < len; j++)
+                if (count[idx[j]]++ == 0) rows[n++] = idx[j];
+    }
+    if (look_at_all)
+        for (uint32_t f = 0; f < c->features; f++) {
+            rows[n] = f;
+            n += count[f] > 0;
         }
-    }
-    if (c->features / 4 < entries) {
-        n = 0;
-        for (uint32_t f = 0; f < c->features; f++)
-            if (c->count[f]) c->rows[n++] = f;
-    }
     return n;
 }
 
@@ -75,12 +78,16 @@ bool asgdi_transpose(asgdi_columns *c, const asgd_batch *x, asgdk_columns *out)
         c->start[j]          = at;
         at += here;
     }
-    c->start[n] = at;
+    c->start[n]              = at;
+    uint32_t *restrict count = c->count, *restrict ex = c->ex;
+    float *restrict val = c->val;
     for (uint32_t i = 0; i < x->n; i++) {
-        for (uint64_t j = x->begin[i]; j < x->begin[i] + x->len[i]; j++) {
-            const uint32_t to = c->count[x->idx[j]]++;
-            c->ex[to]         = i;
-            c->val[to]        = x->val ? x->val[j] : 1.0f;
+        const uint32_t *idx = x->idx + x->begin[i], len = x->len[i];
+        const float    *of = x->val ? x->val + x->begin[i] : NULL;
+        for (uint32_t j = 0; j < len; j++) {
+            const uint32_t to = count[idx[j]]++;
+            ex[to]            = i;
+            val[to]           = of ? of[j] : 1.0f;
         }
     }
     for (uint32_t j = 0; j < n; j++) c->count[c->rows[j]] = 0;

@@ -30,6 +30,12 @@ if [ $code -ne 77 ]; then
     ls | grep -q tmp && fail 'a temporary file was left at the limit'
 fi
 
+# A run that diverges saves nothing: squared loss overflows within a few steps.
+awk 'BEGIN { print "y,x"; for (i = 0; i < 500; i++) print i % 9 + 0.25 "," i % 7 }' >d.csv
+expect 1 'diverged' -- train linear --train d.csv --cache none --rule sgd --mode sequential --lr 1e6 \
+    -o old.safetensors
+[ "$(cat old.safetensors)" = old ] || fail 'a diverged model was saved'
+
 # Standard output.
 if [ -e /dev/full ]; then
     "$ASGD" train linear --train d.svm --cache none --json --quiet >/dev/full 2>err

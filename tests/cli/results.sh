@@ -61,5 +61,13 @@ expect 0 -- train linear --train 'a<b&c.svm' --cache none --epochs 3 -o l.safete
 [ -s err ] && fail '--quiet noted'
 expect 0 -- predict l.safetensors --data 'a<b&c.svm' --cache none --quiet
 awk '$1 < 0 || $1 > 1 { exit 1 }' out || fail 'a probability is outside 0..1'
+# Real-valued targets from a CSV file, its label column by name and by number.
+awk 'BEGIN { print "price,size"; for (i = 0; i < 300; i++) { s = i % 17 / 17; print 3 * s + 0.5 "," s } }' >h.csv
+expect 0 -- train linear --train h.csv --valid h.csv --label price --cache none --epochs 30 -o h.safetensors --json
+holds "$(number out rmse)" '<' 0.3
+expect 0 -- predict h.safetensors --data h.csv --label 1 --cache none --quiet
+[ "$(wc -l <out)" -eq 300 ] || fail 'not one value for each example'
+expect 0 -- inspect h.csv --label price --cache none
+has out 'real values from 0.5'
 expect 2 'not a model of classes' -- predict l.safetensors --data d --probabilities
 done_testing

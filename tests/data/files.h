@@ -85,8 +85,11 @@ static inline size_t compress_as(const char *suffix, const void *data, size_t by
                          BZ_OK);
         n = m;
     } else if (strcmp(suffix, ".zst") == 0) {
-        n = ZSTD_compress(*out, room, data, bytes, 3);
+        ZSTD_CCtx *z = ZSTD_createCCtx();
+        assert_false(ZSTD_isError(ZSTD_CCtx_setParameter(z, ZSTD_c_checksumFlag, 1)));
+        n = ZSTD_compress2(z, *out, room, data, bytes);
         assert_false(ZSTD_isError(n));
+        ZSTD_freeCCtx(z);
     } else {
         n = bytes;
         if (bytes) memcpy(*out, data, bytes);

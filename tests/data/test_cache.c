@@ -194,13 +194,13 @@ static void forged(void **state)
         {y, 4, 0x40000000, false},  /* class 2 of 2 */
         {y, 4, 0x7fc00000, false},  /* NaN */
         {y, 4, 0x3f000000, false},  /* half a class */
-        {48, 8, 0, false},          /* no examples */
-        {48, 8, UINT64_MAX, false}, /* too many */
-        {56, 8, m - 1, false},      /* other non-zeros */
-        {72, 4, 0, false},          /* no features */
-        {72, 4, 15, false},         /* fewer than there are */
-        {80, 4, 1, false},          /* dense */
-        {88, 8, 1, false},          /* another size of a section */
+        {40, 8, 0, false},          /* no examples */
+        {40, 8, UINT64_MAX, false}, /* too many */
+        {48, 8, m - 1, false},      /* other non-zeros */
+        {64, 4, 0, false},          /* no features */
+        {64, 4, 15, false},         /* fewer than there are */
+        {72, 4, 1, false},          /* dense */
+        {80, 8, 1, false},          /* another size of a section */
     };
     for (size_t i = 0; i < sizeof change / sizeof *change; i++) {
         uint64_t     old = 0;

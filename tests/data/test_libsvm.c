@@ -156,6 +156,9 @@ static void by_frequency(void **state)
     assert_memory_equal(s->idx, ((uint32_t[]){0, 1, 2, 0, 1, 0, 3}), 28);
     assert_memory_equal(s->val, ((float[]){4, 2, 1, 40, 20, 400, 500}), 28);
     asgd_source_close(s);
+    fails(asgd_source_open(&s, put_text("wide.svm", "1 2000000000:1\n"),
+                           &(asgd_source_options){.rank_features = true}),
+          ASGD_EINVAL, "2000000000 features are too many to be numbered by frequency");
 }
 
 /* Each text has its error on line 3, after two good ones; the same with any number of threads. */

@@ -173,6 +173,7 @@ static void inputs(void **state)
                   "hurt: damaged: not valid");
             asgdi_input_close(&in);
         }
+        free(second);
         m = compress_as(suffix[i], "", 0, &second);
         ok(read_all(&in, put("none", second, m), 0));
         assert_int_equal(in.bytes, 0);

@@ -27,11 +27,11 @@ static asgd_status count_shape(void *self, const asgd_schema *d, asgd_table *tab
                                asgd_task *task, uint32_t *outputs)
 {
     (void)self;
-    tables[0] = (asgd_table){.name = "count", .rows = d->features, .dim = 1,
-                             .flags = ASGD_TABLE_BY_FEATURE};
-    *n        = 1;
-    *task     = ASGD_TASK_REGRESSION;
-    *outputs  = 1;
+    tables[0] = (asgd_table){
+        .name = "count", .rows = d->features, .dim = 1, .flags = ASGD_TABLE_BY_FEATURE};
+    *n       = 1;
+    *task    = ASGD_TASK_REGRESSION;
+    *outputs = 1;
     return ASGD_OK;
 }
 
@@ -49,8 +49,8 @@ static void count_step(const void *self, const asgd_batch *b, const asgd_view *w
     st->weight += b->n;
 }
 
-static void count_predict(const void *self, const asgd_batch *b, const asgd_view *w, const asgd_sink *g,
-                          void *scratch, float *out, asgd_stats *st)
+static void count_predict(const void *self, const asgd_batch *b, const asgd_view *w,
+                          const asgd_sink *g, void *scratch, float *out, asgd_stats *st)
 {
     (void)self;
     (void)g;

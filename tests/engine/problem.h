@@ -24,12 +24,14 @@ static inline float problem_uniform(uint64_t *s)
     return (float)(problem_random(s) >> 40) * 0x1p-24f;
 }
 
-static inline void problem_make(problem *p, uint64_t n, uint32_t features, uint32_t classes, uint64_t seed)
+static inline void problem_make(problem *p, uint64_t n, uint32_t features, uint32_t classes,
+                                uint64_t seed)
 {
     uint64_t centre_seed = 77, s = seed * 2654435761u + 88172645463325252u;
     float    centre[64][64];
     for (uint32_t c = 0; c < classes; c++)
-        for (uint32_t f = 0; f < features; f++) centre[c][f] = problem_uniform(&centre_seed) * 2 - 1;
+        for (uint32_t f = 0; f < features; f++)
+            centre[c][f] = problem_uniform(&centre_seed) * 2 - 1;
     p->x = calloc(n * features, sizeof *p->x);
     p->y = calloc(n, sizeof *p->y);
     assert_true(p->x && p->y && features <= 64 && classes <= 64);

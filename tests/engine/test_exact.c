@@ -4,12 +4,12 @@
 
 static asgd_config config(uint32_t workers, asgd_share share, uint32_t batch)
 {
-    return (asgd_config){.workers = workers,
-                         .share   = share,
-                         .batch   = batch,
-                         .epochs  = 3,
-                         .lr      = 1,
-                         .rule    = {.kind = ASGD_RULE_sgd},
+    return (asgd_config){.workers      = workers,
+                         .share        = share,
+                         .batch        = batch,
+                         .epochs       = 3,
+                         .lr           = 1,
+                         .rule         = {.kind = ASGD_RULE_sgd},
                          .schedule_set = true};
 }
 

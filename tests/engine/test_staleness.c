@@ -7,8 +7,14 @@ static asgd_staleness run(uint32_t workers, asgd_share share, double step_second
 {
     count_data d;
     count_setup(&d, updates, 64, step_seconds);
-    asgd_config c = {.workers = workers, .share = share, .batch = 1, .epochs = 1, .lr = 1,
-                     .merge   = 1, .rule = {.kind = ASGD_RULE_sgd}, .pace = 1e-9};
+    asgd_config c = {.workers = workers,
+                     .share   = share,
+                     .batch   = 1,
+                     .epochs  = 1,
+                     .lr      = 1,
+                     .merge   = 1,
+                     .rule    = {.kind = ASGD_RULE_sgd},
+                     .pace    = 1e-9};
     asgd_result r;
     ok(asgd_train(d.model, d.source, &c, &r));
     asgd_staleness s = r.staleness;
@@ -139,10 +145,16 @@ static void a_common_stall_does_not_diverge(void **state)
         count_setup(&d, 3000, 1, 0);
         ok(asgd_model_new(&m, &quadratic, NULL, asgd_source_schema(d.source)));
         asgd_model_row(m, 0, 0)[0] = 10;
-        asgd_config c = {.workers = 5, .batch = 1, .epochs = 1, .lr = 0.25, .merge = 1,
-                         .share   = replica ? ASGD_SHARE_REPLICA : ASGD_SHARE_SHARED,
-                         .pace    = 1e-9, .report_every = 0.02,
-                         .observe = keep_largest, .user = &largest};
+        asgd_config c              = {.workers      = 5,
+                                      .batch        = 1,
+                                      .epochs       = 1,
+                                      .lr           = 0.25,
+                                      .merge        = 1,
+                                      .share        = replica ? ASGD_SHARE_REPLICA : ASGD_SHARE_SHARED,
+                                      .pace         = 1e-9,
+                                      .report_every = 0.02,
+                                      .observe      = keep_largest,
+                                      .user         = &largest};
         ok(asgd_train(m, d.source, &c, NULL));
         print_message("%s: largest mean x^2/2 from the stall on %.3g, x at the end %.3g\n",
                       replica ? "replica" : "shared", largest, (double)asgd_model_row(m, 0, 0)[0]);

@@ -16,7 +16,8 @@ static float *train_weights(const char *name, const char *options, asgd_source *
 
 static const struct {
     const char *name, *options;
-} models[] = {{"mlp", "hidden=24,12 dropout=0.2"}, {"mlp", "hidden=9 activation=tanh"}, {"softmax", ""}};
+} models[] = {
+    {"mlp", "hidden=24,12 dropout=0.2"}, {"mlp", "hidden=9 activation=tanh"}, {"softmax", ""}};
 
 static void sequential_gives_the_same_bits(void **state)
 {
@@ -25,8 +26,12 @@ static void sequential_gives_the_same_bits(void **state)
     problem_make(&p, 900, 20, 4, 1);
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         for (asgd_rule_kind rule = ASGD_RULE_sgd; rule < ASGD_RULES; rule++) {
-            asgd_config c = {.mode = ASGD_SEQUENTIAL, .batch = 16, .epochs = 2.5, .seed = 7, .lr = 0.01,
-                             .rule = {.kind = rule}};
+            asgd_config c = {.mode   = ASGD_SEQUENTIAL,
+                             .batch  = 16,
+                             .epochs = 2.5,
+                             .seed   = 7,
+                             .lr     = 0.01,
+                             .rule   = {.kind = rule}};
             size_t      n;
             float      *a = train_weights(models[i].name, models[i].options, p.source, &c, &n);
             float      *b = train_weights(models[i].name, models[i].options, p.source, &c, &n);
@@ -69,9 +74,15 @@ static void sequential_resumes_bit_for_bit(void **state)
         for (asgd_rule_kind rule = ASGD_RULE_sgd; rule < ASGD_RULES; rule++) {
             char folder[] = "resume-XXXXXX";
             assert_non_null(mkdtemp(folder));
-            asgd_config c = {.mode = ASGD_SEQUENTIAL, .batch = 7, .epochs = 6, .seed = 3, .lr = 0.01,
-                             .rule = {.kind = rule}, .schedule = ASGD_COSINE, .schedule_set = true,
-                             .warmup = 0.1};
+            asgd_config c = {.mode         = ASGD_SEQUENTIAL,
+                             .batch        = 7,
+                             .epochs       = 6,
+                             .seed         = 3,
+                             .lr           = 0.01,
+                             .rule         = {.kind = rule},
+                             .schedule     = ASGD_COSINE,
+                             .schedule_set = true,
+                             .warmup       = 0.1};
             if (rule == ASGD_RULE_ftrl) { /* has its own schedule */
                 c.schedule = ASGD_CONSTANT;
                 c.warmup   = 0;
@@ -84,20 +95,24 @@ static void sequential_resumes_bit_for_bit(void **state)
             first.checkpoint  = folder;
             first.observe     = stop_at;
             first.user        = &s;
-            ok(asgd_model_named(&m, models[i].name, models[i].options, asgd_source_schema(p.source)));
+            ok(asgd_model_named(&m, models[i].name, models[i].options,
+                                asgd_source_schema(p.source)));
             fails(asgd_train(m, p.source, &first, NULL), ASGD_ESTOPPED, "stopped after");
             asgd_model_free(m);
             asgd_config second = c;
             second.checkpoint  = folder;
             second.resume      = true;
-            float *resumed = train_weights(models[i].name, models[i].options, p.source, &second, &n);
+            float *resumed =
+                train_weights(models[i].name, models[i].options, p.source, &second, &n);
             if (memcmp(whole, resumed, n * sizeof *whole) != 0)
-                fail_msg("%s %s, rule %s: the resumed run differs", models[i].name, models[i].options,
-                         asgd_rule_name(rule));
+                fail_msg("%s %s, rule %s: the resumed run differs", models[i].name,
+                         models[i].options, asgd_rule_name(rule));
             /* another run does not fit */
             second.batch = 8;
-            ok(asgd_model_named(&m, models[i].name, models[i].options, asgd_source_schema(p.source)));
-            fails(asgd_train(m, p.source, &second, NULL), ASGD_EMISMATCH, "batch is 7, this run's 8");
+            ok(asgd_model_named(&m, models[i].name, models[i].options,
+                                asgd_source_schema(p.source)));
+            fails(asgd_train(m, p.source, &second, NULL), ASGD_EMISMATCH,
+                  "batch is 7, this run's 8");
             asgd_model_free(m);
             char command[64];
             snprintf(command, sizeof command, "rm -r %s", folder);
@@ -119,8 +134,14 @@ static void every_mode_and_rule_learns(void **state)
         for (asgd_rule_kind rule = ASGD_RULE_sgd; rule < ASGD_RULES; rule++)
             for (asgd_share share = ASGD_SHARE_AUTO; share <= ASGD_SHARE_REPLICA; share++) {
                 if (share != ASGD_SHARE_AUTO && mode != ASGD_ASYNC) continue;
-                asgd_config c = {.mode = mode, .share = share, .workers = 3, .batch = 20, .epochs = 10,
-                                 .lr = lr[rule], .rule = {.kind = rule}, .valid = v.source};
+                asgd_config c = {.mode    = mode,
+                                 .share   = share,
+                                 .workers = 3,
+                                 .batch   = 20,
+                                 .epochs  = 10,
+                                 .lr      = lr[rule],
+                                 .rule    = {.kind = rule},
+                                 .valid   = v.source};
                 asgd_model *m;
                 asgd_result r;
                 ok(asgd_model_named(&m, "mlp", "hidden=16", asgd_source_schema(p.source)));
@@ -155,15 +176,15 @@ static void runs_end_as_asked(void **state)
     problem_make(&p, 3000, 20, 4, 1);
     for (uint32_t workers = 1; workers <= 3; workers += 2) {
         asgd_result r;
-        asgd_config target = {.workers = workers, .epochs = 1e6, .valid = p.source,
-                              .target = "accuracy=0.8"};
+        asgd_config target = {
+            .workers = workers, .epochs = 1e6, .valid = p.source, .target = "accuracy=0.8"};
         ok(train_end(&p, &target, &r));
         assert_int_equal(r.end, ASGD_END_TARGET);
         assert_true(r.valid.accuracy >= 0.8 && r.target_seconds <= r.seconds);
         asgd_result_free(&r);
 
-        asgd_config patience = {.workers = workers, .epochs = 1e6, .valid = p.source, .patience = 2,
-                                .lr = 1};
+        asgd_config patience = {
+            .workers = workers, .epochs = 1e6, .valid = p.source, .patience = 2, .lr = 1};
         ok(train_end(&p, &patience, &r));
         assert_int_equal(r.end, ASGD_END_PATIENCE);
         double best = INFINITY;

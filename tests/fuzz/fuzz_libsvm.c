@@ -12,7 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     uint8_t             choice   = data[0];
     asgd_source_options o        = {.threads = choice % 4u + 1};
     if (choice & 4) o.features = 5;
-    if (choice & 8) o.rank_features = true;
+    if (choice & 8) {
+        o.rank_features = true;
+        if (!o.features) o.features = 1000; /* a table this long is made and cleared */
+    }
     if (choice & 16) {
         o.label_values   = labels;
         o.n_label_values = 2;

@@ -226,6 +226,36 @@ static void test_torch(void **state)
     }
 }
 
+/* ftrl computes w from z: begun with weights that are not 0, it goes on from them. */
+static void test_start(void **state)
+{
+    (void)state;
+    static const asgd_table tables[2] = {
+        {.name = "w", .rows = 3, .dim = 5},
+        {.name = "b", .rows = 1, .dim = 1, .flags = ASGD_TABLE_NO_DECAY}};
+    asgd_rule    rule = {.kind = ASGD_RULE_ftrl, .l1 = 0.5f, .l2 = 0.25f};
+    asgdi_params p;
+    asgdk_step   at;
+    assert_int_equal(asgdi_rule_defaults(&rule), ASGD_OK);
+    asgdi_rule_step(&rule, 0.1, 1, &at);
+    assert_int_equal(asgdi_params_init(&p, tables, 2, 0), ASGD_OK);
+    for (int c = 0; c < 4; c++) p.table[0].master[8 + c] = (float)c * 0.3f - 0.5f;
+    p.table[1].master[0] = -2;
+    assert_int_equal(asgdi_params_set_rule(&p, ASGD_RULE_ftrl), ASGD_OK);
+    asgdi_rule_start(&rule, 0.1, &p);
+    for (int t = 0; t < 2; t++) {
+        asgdk_step here = at;
+        if (t == 1) here.l1 = here.l2 = 0;
+        for (uint64_t r = 0; r < tables[t].rows; r++) {
+            float *row = p.table[t].master + r * p.table[t].stride, before[8];
+            memcpy(before, row, p.table[t].pad * sizeof(float));
+            asgdk_rule_derive(ASGD_RULE_ftrl, row, p.table[t].pad, &here);
+            for (uint32_t c = 0; c < p.table[t].pad; c++) near(row[c], before[c], 1e-6, "start");
+        }
+    }
+    asgdi_params_free(&p);
+}
+
 /* 1 - 0.999^t in float would be wrong in the fourth digit at t = 1. */
 static void test_step(void **state)
 {
@@ -338,11 +368,12 @@ static void test_schedules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sgd),      cmocka_unit_test(test_l1),
-        cmocka_unit_test(test_momentum), cmocka_unit_test(test_adagrad),
-        cmocka_unit_test(test_ftrl),     cmocka_unit_test(test_torch),
-        cmocka_unit_test(test_step),     cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_schedules),
+        cmocka_unit_test(test_sgd),       cmocka_unit_test(test_l1),
+        cmocka_unit_test(test_momentum),  cmocka_unit_test(test_adagrad),
+        cmocka_unit_test(test_ftrl),      cmocka_unit_test(test_torch),
+        cmocka_unit_test(test_start),     cmocka_unit_test(test_step),
+        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_names),
+        cmocka_unit_test(test_schedules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
