@@ -1,5 +1,6 @@
 # Tests.  A new tests/<folder>/test_<name>.c or tests/cli/<name>.sh needs no line here: it becomes the
-# test folder.name with the label `folder`.  The label `long` marks what scripts/test leaves out.
+# test folder.name with the label `folder`.  A name that ends in _long adds the label `long`, which the
+# presets and scripts/test leave out.
 
 # Tests ask for more memory than there is: that must return NULL, as it does without sanitizers.
 set(test_environment
@@ -35,7 +36,11 @@ foreach(file IN LISTS test_sources)
     ${ASGD_cmocka_INCLUDE})
   target_link_libraries(${target} PRIVATE asgd_static asgd_flags ${ASGD_cmocka_LIBRARY})
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY tests)
-  asgd_test(${folder}.${name} ${folder} ${target})
+  set(labels ${folder})
+  if(name MATCHES "_long$")
+    list(APPEND labels long)
+  endif()
+  asgd_test(${folder}.${name} "${labels}" ${target})
 endforeach()
 
 # The parsers against hostile input: with ASGD_FUZZ as fuzzers, else as tests over their corpus.

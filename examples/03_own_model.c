@@ -34,9 +34,9 @@ static size_t scratch(const void *self, uint32_t n)
 static void predict(const void *self, const asgd_batch *b, const asgd_view *w, const asgd_sink *g,
                     void *memory, float *p, asgd_stats *st)
 {
-    (void)self, (void)g, (void)memory;
+    (void)self, (void)w, (void)memory;
     for (uint32_t i = 0; i < b->n; i++) {
-        float z = asgd_dot_sparse(&w[0], b->len[i], b->idx + b->begin[i], b->val + b->begin[i]);
+        float z = asgd_dot_sparse(g, 0, b->len[i], b->idx + b->begin[i], b->val + b->begin[i]);
         p[i]    = 1 / (1 + expf(-z));
         if (!st) continue;
         st->loss += log1p(exp(b->y[i] > 0 ? -(double)z : (double)z));

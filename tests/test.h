@@ -2,6 +2,10 @@
 #ifndef TESTS_TEST_H
 #define TESTS_TEST_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* mkdtemp, nanosleep: include this file first */
+#endif
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -95,7 +95,7 @@ typedef struct asgd_source_options {
     const char *cache;    /* folder for the binary cache; NULL: beside the file; "none": no cache */
     uint32_t    features; /* width to force, e.g. that of the training data; 0: what is found */
     uint32_t    threads;  /* for parsing; 0: one per core */
-    bool        rank_features; /* number features by falling frequency, see asgd_source_rank() */
+    bool        rank_features; /* libsvm: number features by falling frequency, for share hot */
     /* the trained model's labels: class c stands for label_values[c]; NULL: found in the data */
     const float *label_values;
     uint32_t     n_label_values;
@@ -182,9 +182,8 @@ ASGD_API void asgd_emit_outer(asgd_sink *s, int table, const asgd_batch *x, floa
  * ldv. */
 ASGD_API void asgd_forward(const asgd_sink *s, int table, const asgd_batch *x, float *out,
                            size_t ldo);
-/* Sum over the n entries of val[j] * row idx[j][0], for a table of dim 1 (val NULL: all 1).
- * [worker] */
-ASGD_API float asgd_dot_sparse(const asgd_view *t, uint32_t n, const uint32_t *idx,
+/* Sum over the n entries of val[j] * row idx[j][0], for a table of dim 1 (val NULL: all 1).  [worker] */
+ASGD_API float asgd_dot_sparse(const asgd_sink *s, int table, uint32_t n, const uint32_t *idx,
                                const float *val);
 
 /* ---- model: a pure function from (parameters, batch) to (gradient, loss) ---- */

@@ -77,27 +77,26 @@ static size_t scratch_bytes(const void *self, uint32_t n)
     return (size_t)n * sizeof(float);
 }
 
-static float bias_of(const linear *m, const asgd_view *w)
+static float bias_of(const linear *m, const asgd_sink *g)
 {
     static const uint32_t zero = 0;
-    return m->bias ? asgd_dot_sparse(&w[BIAS], 1, &zero, NULL) : 0;
+    return m->bias ? asgd_dot_sparse(g, BIAS, 1, &zero, NULL) : 0;
 }
 
-static float score_sparse(const asgd_batch *b, uint32_t i, const asgd_view *w)
+static float score_sparse(const asgd_batch *b, uint32_t i, const asgd_sink *g)
 {
     uint64_t at = b->begin[i];
-    return asgd_dot_sparse(&w[WEIGHT], b->len[i], b->idx + at, b->val ? b->val + at : NULL);
+    return asgd_dot_sparse(g, WEIGHT, b->len[i], b->idx + at, b->val ? b->val + at : NULL);
 }
 
-static void scores(const linear *m, const asgd_batch *b, const asgd_view *w, const asgd_sink *g,
-                   float *out)
+static void scores(const linear *m, const asgd_batch *b, const asgd_sink *g, float *out)
 {
-    float bias = bias_of(m, w);
+    float bias = bias_of(m, g);
     if (b->dense) {
         for (uint32_t i = 0; i < b->n; i++) out[i] = bias;
         asgd_forward(g, WEIGHT, b, out, 1);
     } else {
-        for (uint32_t i = 0; i < b->n; i++) out[i] = bias + score_sparse(b, i, w);
+        for (uint32_t i = 0; i < b->n; i++) out[i] = bias + score_sparse(b, i, g);
     }
 }
 
@@ -124,12 +123,13 @@ static void emit_bias(const linear *m, asgd_sink *g, float scale, float sum)
 static void step(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
                  void *scratch, uint64_t random, asgd_stats *st)
 {
+    (void)w;
     (void)random;
     const linear *m     = self;
     asgd_stats    batch = {0};
     if (b->n == 1 && !b->dense) {
         uint64_t at = b->begin[0];
-        float    v  = account(m, b, 0, bias_of(m, w) + score_sparse(b, 0, w), &batch);
+        float    v  = account(m, b, 0, bias_of(m, g) + score_sparse(b, 0, g), &batch);
         if (batch.weight > 0) {
             float scale = (float)(1 / batch.weight);
             asgd_emit_scattered(g, WEIGHT, b->len[0], b->idx + at, b->val ? b->val + at : NULL,
@@ -138,7 +138,7 @@ static void step(const void *self, const asgd_batch *b, const asgd_view *w, asgd
         }
     } else {
         float *v = scratch, sum = 0;
-        scores(m, b, w, g, v);
+        scores(m, b, g, v);
         for (uint32_t i = 0; i < b->n; i++) sum += v[i] = account(m, b, i, v[i], &batch);
         if (batch.weight > 0) {
             float scale = (float)(1 / batch.weight);
@@ -154,9 +154,10 @@ static void step(const void *self, const asgd_batch *b, const asgd_view *w, asgd
 static void predict(const void *self, const asgd_batch *b, const asgd_view *w, const asgd_sink *g,
                     void *scratch, float *out, asgd_stats *st)
 {
+    (void)w;
     (void)scratch;
     const linear *m = self;
-    scores(m, b, w, g, out);
+    scores(m, b, g, out);
     for (uint32_t i = 0; st && i < b->n; i++) account(m, b, i, out[i], st);
     for (uint32_t i = 0; m->loss == LOSS_LOGISTIC && i < b->n; i++) out[i] = asgdi_sigmoid(out[i]);
 }

@@ -330,12 +330,10 @@ void asgd_forward(const asgd_sink *s, int table, const asgd_batch *x, float *out
     }
 }
 
-float asgd_dot_sparse(const asgd_view *t, uint32_t n, const uint32_t *idx, const float *val)
+float asgd_dot_sparse(const asgd_sink *s, int table, uint32_t n, const uint32_t *idx,
+                      const float *val)
 {
-    /* no sink here to hold the kernels, and finding them costs more than a short sum */
-    static _Thread_local const asgd_kern *k;
-    if (!k) k = asgdk_best();
-    return k->dot1(t, n, idx, val);
+    return s->k->dot1(&s->views[table], n, idx, val);
 }
 
 /* ---- sums of gradients ---- */
@@ -391,7 +389,8 @@ void asgdi_sink_take(asgd_sink *s, asgd_sink *from)
 }
 
 /* Row r of all parts from number i on, added to that one's. */
-static void add_parts(asgd_sink *const *parts, uint32_t i, uint32_t n, int table, uint64_t r, uint32_t pad)
+static void add_parts(asgd_sink *const *parts, uint32_t i, uint32_t n, int table, uint64_t r,
+                      uint32_t pad)
 {
     for (uint32_t j = i + 1; j < n; j++) {
         if (!parts[j]->mark[table][r]) continue;
@@ -415,8 +414,10 @@ void asgdi_sink_apply_parts(asgd_sink *s, asgd_sink *const *parts, uint32_t n, u
                 add_parts(parts, i, n, table, r, t.pad);
                 part->mark[table][r] = 0;
                 const float *sum     = part->grad[table] + (size_t)r * t.pad;
-                if (t.dim == 1) step_rows1(s, &t, 1, &r, sum, 1 / (float)n);
-                else step_row(s, &t, r, 1 / (float)n, sum);
+                if (t.dim == 1)
+                    step_rows1(s, &t, 1, &r, sum, 1 / (float)n);
+                else
+                    step_row(s, &t, r, 1 / (float)n, sum);
             }
         }
     }

@@ -4,11 +4,10 @@
 #ifndef TESTS_COUNT_MODEL_H
 #define TESTS_COUNT_MODEL_H
 
-#define _GNU_SOURCE
+#include "test.h"
+
 #include <sys/prctl.h>
 #include <time.h>
-
-#include "test.h"
 
 /* Sleeps as exactly as the kernel can; it would else add up to 50 us. */
 static inline void test_sleep(double seconds)
@@ -102,7 +101,7 @@ static void count_free(count_data *d)
     free(d->y);
 }
 
-static double count_sum(const count_data *d, uint32_t features)
+static inline double count_sum(const count_data *d, uint32_t features)
 {
     double sum = 0;
     for (uint32_t f = 0; f < features; f++) sum += (double)asgd_model_row(d->model, 0, f)[0];

@@ -2,12 +2,11 @@
  * thread, from a worker's first step on.  Allocations that a shared library makes for itself (oneDNN's
  * packing buffers in a large matrix product) are told apart by the caller's address and counted as its.
  * Sanitizers have a malloc of their own, so the test skips there. */
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdatomic.h>
-
 #include "engine/problem.h"
 #include "model/model.h"
+
+#include <dlfcn.h>
+#include <stdatomic.h>
 
 static _Thread_local int stepping;
 static atomic_int        ours, theirs;
@@ -148,7 +147,7 @@ static void an_allocation_is_noticed(void **state)
     if (!OWN_MALLOC) skip();
     void *(*volatile get)(size_t) = malloc; /* a call that no compiler leaves out */
     Dl_info info;
-    assert_true(dladdr((void *)problem_make, &info));
+    assert_true(dladdr(&program, &info));
     program  = info.dli_fbase;
     stepping = 1;
     void *p  = get(16);

@@ -1,8 +1,8 @@
 /* A run that is stopped and resumed, by another number of workers too, does every example exactly once an
  * epoch; checkpoints taken in the middle disturb nothing. */
-#include <unistd.h>
-
 #include "engine/count_model.h"
+
+#include <unistd.h>
 
 static int stop_in_the_middle(const asgd_point *p, void *user)
 {

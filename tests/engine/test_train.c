@@ -1,7 +1,7 @@
 /* What asgd_train() promises: the same bits where it says so, good order at every end, clear refusals. */
-#include <unistd.h>
-
 #include "engine/problem.h"
+
+#include <unistd.h>
 
 static float *train_weights(const char *name, const char *options, asgd_source *data,
                             const asgd_config *c, size_t *n)

@@ -467,7 +467,7 @@ static void run_forward(const asgd_kern *k, uint32_t dim, uint64_t own, int i)
         double sum = 0;
         for (uint32_t j = 0; j < W->len[0]; j++)
             sum += (W->x.val ? W->val[j] : 1) * asgd_row(&W->views[1], W->idx[j])[0];
-        assert_true(fabs(sum - asgd_dot_sparse(&W->views[1], W->len[0], W->idx, W->x.val)) < 1e-5);
+        assert_true(fabs(sum - asgd_dot_sparse(&W->s, 1, W->len[0], W->idx, W->x.val)) < 1e-5);
     }
     close_world(W);
 }
