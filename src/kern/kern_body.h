@@ -26,11 +26,6 @@ static const size_t far_floats = (size_t)1 << 17;
 #define UNROLL _Pragma("GCC unroll 32")
 #else
 #define UNROLL _Pragma("clang loop unroll(full)")
-#if MAX_UNITS > 3 && \
-    (__has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer))
-#undef MAX_UNITS /* clang takes minutes to instrument all widths */
-#define MAX_UNITS 3
-#endif
 #endif
 
 /* Two bases and a bound: a conditional move, not a branch. */
@@ -280,8 +275,6 @@ INLINE void outer_row_tile(int units, uint32_t n, const uint32_t *ex, const floa
 
 #if MAX_UNITS == 1
 #define WIDTHS(X) X(1)
-#elif MAX_UNITS == 3
-#define WIDTHS(X) X(1) X(2) X(3)
 #else
 #define WIDTHS13(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13)
 #if MAX_UNITS == 13

@@ -167,16 +167,42 @@ INLINE void apply_one(rule_step *f, int merged, int local_slots, float *row, flo
     if (local_slots) *local = lane0(x.l);
 }
 
-INLINE void scatter(float *const *row, size_t offset, vf x)
+/* VW entries with different rows, in the lanes of one vector. */
+INLINE void apply_together(rule_step *f, int merged, int local_slots, const asgd_view *t,
+                           float *local, size_t local_stride, const uint32_t *idx, vf g,
+                           const consts *c)
 {
-    float lane[VW];
-    vstore(lane, x);
-    for (int l = 0; l < VW; l++) rstore1(row[l] + offset, lane[l]);
+    state x = {0};
+#define W(l) rload1(row_at(t, idx[l]))
+#define A(l) rload1(row_at(t, idx[l]) + 1)
+#define B(l) rload1(row_at(t, idx[l]) + 2)
+#define L(l) local[idx[l] * local_stride]
+    x.w = VBUILD(W);
+    if (merged > 0) x.a = VBUILD(A);
+    if (merged > 1) x.b = VBUILD(B);
+    if (local_slots) x.l = VBUILD(L);
+#undef W
+#undef A
+#undef B
+#undef L
+    x = f(x, g, c);
+    float w[VW], a[VW], b[VW], own[VW];
+    vstore(w, x.w);
+    vstore(a, x.a);
+    vstore(b, x.b);
+    vstore(own, x.l);
+    for (int l = 0; l < VW; l++) {
+        float *row = row_at(t, idx[l]);
+        rstore1(row, w[l]);
+        if (merged > 0) rstore1(row + 1, a[l]);
+        if (merged > 1) rstore1(row + 2, b[l]);
+        if (local_slots) local[idx[l] * local_stride] = own[l];
+    }
 }
 
-/* A vector of entries at a time.  Roots and divisions are what these rules cost, and VW of them take
- * little longer than one; for sgd and momentum gathering would cost more than it saves.  Two entries
- * with the same row must see each other's change, so only strictly increasing ones go together. */
+/* Roots and divisions are what most rules cost, and VW of them take little longer than one; for sgd
+ * and momentum gathering would cost more than it saves.  Two entries with the same row must see each
+ * other's change, so only strictly increasing ones go together. */
 INLINE void apply_scattered(rule_step *f, int merged, int local_slots, bool together,
                             const asgd_view *view, float *local, size_t local_stride, uint32_t n,
                             const uint32_t *idx, const float *coef, float scale,
@@ -184,51 +210,21 @@ INLINE void apply_scattered(rule_step *f, int merged, int local_slots, bool toge
 {
     const consts    c = prepare(p);
     const asgd_view t = *view;
-    const vf        s = vset(scale);
-    uint32_t        j = 0;
-    for (; VW > 1 && together && n - j >= VW; j += VW) {
-        float *row[VW], *loc[VW];
-        bool   increasing = true;
-        for (uint32_t l = 0; l < VW; l++) {
-            row[l] = row_at(&t, idx[j + l]);
-            loc[l] = local_slots ? local + idx[j + l] * local_stride : NULL;
-        }
-        for (uint32_t l = 1; l < VW; l++) increasing &= idx[j + l - 1] < idx[j + l];
-        if (!increasing) {
-            for (uint32_t l = 0; l < VW; l++)
-                apply_one(f, merged, local_slots, row[l], loc[l],
-                          coef ? scale * coef[j + l] : scale, &c);
-            continue;
-        }
-        state x = {0};
-#define W(l) row[VW > 1 ? l : 0][0]
-#define A(l) row[VW > 1 ? l : 0][1]
-#define B(l) row[VW > 1 ? l : 0][2]
-#define L(l) loc[VW > 1 ? l : 0][0]
-        x.w = VBUILD(W);
-        if (merged > 0) x.a = VBUILD(A);
-        if (merged > 1) x.b = VBUILD(B);
-        if (local_slots) x.l = VBUILD(L);
-#undef W
-#undef A
-#undef B
-#undef L
-        vf g = s;
-        if (coef) g = s * vload(coef + j);
-        x = f(x, g, &c);
-        scatter(row, 0, x.w);
-        if (merged > 0) scatter(row, 1, x.a);
-        if (merged > 1) scatter(row, 2, x.b);
-        if (local_slots) {
-            float lane[VW];
-            vstore(lane, x.l);
-            for (int l = 0; l < VW; l++) *loc[l] = lane[l];
+    for (uint32_t j = 0; j < n;) {
+        bool increasing = VW > 1 && together && n - j >= VW;
+        for (uint32_t l = 1; increasing && l < VW; l++) increasing = idx[j + l - 1] < idx[j + l];
+        if (increasing) {
+            vf g = vset(scale);
+            if (coef) g = g * vload(coef + j);
+            apply_together(f, merged, local_slots, &t, local, local_stride, idx + j, g, &c);
+            j += VW;
+        } else {
+            apply_one(f, merged, local_slots, row_at(&t, idx[j]),
+                      local_slots ? local + idx[j] * local_stride : NULL,
+                      coef ? scale * coef[j] : scale, &c);
+            j++;
         }
     }
-    for (; j < n; j++)
-        apply_one(f, merged, local_slots, row_at(&t, idx[j]),
-                  local_slots ? local + idx[j] * local_stride : NULL,
-                  coef ? scale * coef[j] : scale, &c);
 }
 
 /* RULE(name, merged slots, local slots, entries of width 1 together) */

@@ -113,9 +113,9 @@ const asgdi_model_entry asgdi_model_mlp = {
                 "\tinit=auto  he, glorot; auto: he for relu, else glorot\n"
                 "\tloss=auto  softmax, squared; auto: softmax for classes, else squared\n",
     .defaults = {.batch    = 32,
-                 .epochs   = 10,
+                 .epochs   = 15,
                  .rule     = ASGD_RULE_sgd,
-                 .schedule = ASGD_CONSTANT,
+                 .schedule = ASGD_LINEAR,
                  .lr       = {[ASGD_RULE_sgd]      = 0.1,
                               [ASGD_RULE_momentum] = 0.02,
                               [ASGD_RULE_adagrad]  = 0.01,

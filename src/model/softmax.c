@@ -53,7 +53,7 @@ const asgdi_model_entry asgdi_model_softmax = {
     .defaults = {.batch    = 32,
                  .epochs   = 10,
                  .rule     = ASGD_RULE_sgd,
-                 .schedule = ASGD_CONSTANT,
+                 .schedule = ASGD_LINEAR,
                  .lr       = {[ASGD_RULE_sgd]      = 0.1,
                               [ASGD_RULE_momentum] = 0.02,
                               [ASGD_RULE_adagrad]  = 0.01,

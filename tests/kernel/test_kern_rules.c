@@ -91,8 +91,8 @@ static void test_rules(void **state)
 
 /* Scattered rows of width 1 change as one row after another would, to the bit: in any order, with
  * rows that come twice. */
-static void check_rule1(const asgd_kern *k, asgd_rule_kind kind, uint32_t n, bool increasing,
-                        bool coefs, int variant)
+static void check_rule1(const asgd_kern *k, asgd_rule_kind kind, uint32_t n, int order, bool coefs,
+                        int variant)
 {
     const asgdk_slots s    = asgdk_rule_slots(kind);
     const uint32_t    rows = 2 * n + 5;
@@ -106,7 +106,10 @@ static void check_rule1(const asgd_kern *k, asgd_rule_kind kind, uint32_t n, boo
     float    *lt = floats((size_t)rows * 2), *lu = copy(lt, (size_t)rows * 2);
     uint32_t *idx  = array(n, 4);
     float    *coef = floats(n);
-    for (uint32_t j = 0; j < n; j++) idx[j] = increasing ? 2 * j + 1 : draw_below(j % 2 ? 4 : rows);
+    for (uint32_t j = 0; j < n; j++) /* any order, increasing, increasing with repetitions */
+        idx[j] = order == 0   ? draw_below(j % 2 ? 4 : rows)
+                 : order == 1 ? 2 * j + 1
+                              : j - j % 11 / 10;
     k->rule1[kind](&t.view, s.local ? lt : NULL, 2, n, idx, coefs ? coef : NULL, 0.5f, &p);
     for (uint32_t j = 0; j < n; j++)
         k->rule[kind]((float *)(uintptr_t)asgd_row(&u.view, idx[j]),
@@ -125,7 +128,7 @@ static void test_rule1(void **state)
     EACH_VARIANT(k)
     for (asgd_rule_kind kind = ASGD_RULE_sgd; kind < ASGD_RULES; kind++)
         for (uint32_t n = 0; n <= 70; n++)
-            for (int how = 0; how < 4; how++) check_rule1(k, kind, n, how & 1, how & 2, (int)n % 4);
+            for (int how = 0; how < 6; how++) check_rule1(k, kind, n, how / 2, how % 2, (int)n % 4);
 }
 
 /* Padding stays zero with the worst of constants, and derived weights have ftrl's own bits. */

@@ -17,7 +17,7 @@ enum { TABLES = 2, WORKERS = 3 };
 
 static const asgd_table tables[TABLES] = {
     {.name = "W", .rows = 20, .dim = 7},
-    {.name = "b", .rows = 9, .dim = 1},
+    {.name = "b", .rows = 900, .dim = 1},
 };
 static char folder[] = "/tmp/asgd-checkpoint-XXXXXX";
 
@@ -187,7 +187,7 @@ static void test_full(void **state)
     const pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        const struct rlimit limit = {1000, 1000};
+        const struct rlimit limit = {5000, 5000}; /* table W fits, b does not */
         signal(SIGXFSZ, SIG_IGN);
         if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(2);
         _exit(save(&r, "two") == ASGD_EIO ? 0 : 1);

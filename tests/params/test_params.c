@@ -8,6 +8,18 @@
 #include "base/status.h"
 #include "params/params.h"
 
+/* One test asks for more memory than there is: sanitizers, too, are to say no by NULL. */
+const char *__asan_default_options(void);
+const char *__tsan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+const char *__tsan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
 static const asgd_table three[] = {
     {.name = "a", .rows = 50, .dim = 7, .init = ASGD_INIT_UNIFORM, .scale = 0.5f},
     {.name = "b", .rows = 4000, .dim = 1, .init = ASGD_INIT_NORMAL, .scale = 2},
