@@ -4,6 +4,7 @@
 
 #include "file.h"
 
+#include <errno.h>
 #include <ctype.h>
 #include <math.h>
 #include <signal.h>
@@ -278,11 +279,12 @@ static void on_signal(int signal_number)
 {
     static const char text[] = "\nasgd: finishing; once more ends at once\n";
     (void)signal_number;
+    const int kept = errno; /* of the call that was interrupted */
     if (interrupted) _exit(CLI_INTERRUPTED);
     interrupted = 1;
-    if (isatty(STDERR_FILENO) && write(STDERR_FILENO, text, sizeof text - 1) < 0) {
-        return; /* nobody reads it, then */
-    }
+    if (isatty(STDERR_FILENO) && write(STDERR_FILENO, text, sizeof text - 1) < 0)
+        interrupted = 1; /* nobody reads it, then */
+    errno = kept;
 }
 
 const volatile int *interrupt_begin(void)

@@ -20,20 +20,19 @@
 #include <asgd/asgd.h>
 
 /* Fails with the library's message unless the call succeeds. */
-#define ok(call)                                                                    \
-    do {                                                                            \
-        asgd_status ok_s = (call);                                                  \
-        if (ok_s != ASGD_OK)                                                        \
-            fail_msg("%s: %s: %s", #call, asgd_strerror(ok_s), asgd_errmsg());      \
+#define ok(call)                                                                                \
+    do {                                                                                        \
+        asgd_status ok_s = (call);                                                              \
+        if (ok_s != ASGD_OK) fail_msg("%s: %s: %s", #call, asgd_strerror(ok_s), asgd_errmsg()); \
     } while (0)
 
 /* Fails unless the call fails with this code and a message that holds this text. */
-#define fails(call, code, text)                                                     \
-    do {                                                                            \
-        asgd_status fails_s = (call);                                               \
-        if (fails_s != (code) || !strstr(asgd_errmsg(), (text)))                    \
-            fail_msg("%s: %s: \"%s\" lacks \"%s\"", #call, asgd_strerror(fails_s),  \
-                     asgd_errmsg(), (text));                                        \
+#define fails(call, code, text)                                                                   \
+    do {                                                                                          \
+        asgd_status fails_s = (call);                                                             \
+        if (fails_s != (code) || !strstr(asgd_errmsg(), (text)))                                  \
+            fail_msg("%s: %s: \"%s\" lacks \"%s\"", #call, asgd_strerror(fails_s), asgd_errmsg(), \
+                     (text));                                                                     \
     } while (0)
 
 #endif

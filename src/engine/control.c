@@ -154,8 +154,8 @@ static asgd_status save_checkpoint(asgdi_control *c)
     asgdi_run *r = c->run;
     for (uint32_t i = 0; i < r->workers; i++) {
         asgdi_worker *w = &r->worker[i];
-        for (uint32_t round = 0;
-             !asgdi_load_acquire(&w->paused) && !(read_double(&w->ended_at) > 0);)
+        for (uint32_t round = 0; !asgdi_load_acquire(&w->ended) &&
+                                 asgdi_load_acquire(&w->paused) != asgdi_load_relaxed(&r->ticket);)
             asgdi_backoff(&round);
     }
     asgdi_sums  s     = add_up(r);
@@ -170,6 +170,7 @@ static asgd_status save_checkpoint(asgdi_control *c)
 
 static asgd_status checkpoint_now(asgdi_control *c)
 {
+    asgdi_add_acq_rel(&c->run->ticket, 1);
     asgdi_store_release(&c->run->command, ASGDI_PAUSE);
     asgd_status s = save_checkpoint(c);
     if (!c->ending) asgdi_store_release(&c->run->command, ASGDI_GO);

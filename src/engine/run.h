@@ -31,7 +31,8 @@ typedef struct asgdi_worker {
     asgdi_u64 first_loss;                   /* bits of a double: mean of its first step; 0: none */
     asgdi_u64 tau_sum, tau_count;           /* bits of doubles: staleness so far */
     asgdi_u64 ended_at;                     /* bits of a double: when it left, 0 while it works */
-    asgdi_u32 ready, paused;
+    asgdi_u32 ready, ended;
+    asgdi_u32 paused; /* the ticket of the pause it is in */
 
     /* Its own. */
     _Alignas(ASGDI_LINE) asgdi_run *run;
@@ -94,6 +95,7 @@ struct asgdi_run {
     asgdi_leases leases;
     _Alignas(ASGDI_LINE) asgdi_u64 version; /* updates merged by all */
     _Alignas(ASGDI_LINE) asgdi_u32 command;
+    asgdi_u32       ticket;   /* number of the latest pause */
     asgdi_u32       go;       /* workers start together */
     asgdi_worker   *worker;   /* [workers] */
     asgdi_topology *topology; /* where workers are bound to cores */

@@ -13,8 +13,9 @@ enum {
         1 << 20, /* floats: private as a whole, even where examples touch few of its rows */
     /* Examples of all workers between a read and its merge.  What the others do meanwhile is staleness,
      * and deep nets bear little of it at the step sizes they are trained with (docs/decisions). */
-    IN_FLIGHT_DEEP   = 256,
-    IN_FLIGHT_SINGLE = 2048, /* one layer: convex */
+    IN_FLIGHT_DEEP  = 256,
+    IN_FLIGHT_LEAST = 256, /* one layer, convex: as many as make a merge cheap */
+    IN_FLIGHT_MOST  = 2048,
 };
 
 static bool is_deep(const asgdi_params *p)
@@ -23,6 +24,22 @@ static bool is_deep(const asgdi_params *p)
         if (p->table[t].info.rows > 1 && !(p->table[t].info.flags & ASGD_TABLE_BY_FEATURE))
             return true;
     return false;
+}
+
+/* Examples of one worker between merges. */
+static uint32_t choose_merge(const asgdi_run *r)
+{
+    const asgdi_params *p      = &r->model->params;
+    uint64_t            floats = 0;
+    uint64_t            few = r->examples / 8; /* several merges an epoch, however few the data */
+    for (int t = 0; t < p->n_tables; t++) floats += r->n_own[t] * p->table[t].stride;
+    uint64_t in_flight = floats / 4;
+    if (in_flight < IN_FLIGHT_LEAST) in_flight = IN_FLIGHT_LEAST;
+    if (in_flight > IN_FLIGHT_MOST) in_flight = IN_FLIGHT_MOST;
+    if (is_deep(p)) in_flight = IN_FLIGHT_DEEP;
+    if (in_flight > few) in_flight = few;
+    uint64_t merge = in_flight / r->workers;
+    return merge > r->batch ? (uint32_t)merge : r->batch;
 }
 
 /* Rows of a table that one worker keeps to itself. */
@@ -63,8 +80,7 @@ asgd_status asgdi_share_choose(asgdi_run *r, char *text, size_t bytes)
     }
     r->private_rows = some;
     r->merge_fixed  = r->config->merge > 0;
-    r->merge        = r->merge_fixed ? r->config->merge
-                                     : (is_deep(p) ? IN_FLIGHT_DEEP : IN_FLIGHT_SINGLE) / r->workers;
+    r->merge        = r->merge_fixed ? r->config->merge : choose_merge(r);
     if (r->merge < r->batch) r->merge = r->batch;
     r->in_flight = (uint64_t)r->workers * (r->merge / r->batch);
     if (!some)

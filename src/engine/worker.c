@@ -81,9 +81,10 @@ void asgdi_worker_pause(asgdi_worker *w)
     asgdi_run *r = w->run;
     if (asgdi_load_acquire(&r->command) != ASGDI_PAUSE) return;
     if (r->private_rows) merge(w);
-    asgdi_store_release(&w->paused, 1);
-    for (uint32_t round = 0; asgdi_load_acquire(&r->command) == ASGDI_PAUSE;) asgdi_backoff(&round);
-    asgdi_store_release(&w->paused, 0);
+    for (uint32_t round = 0; asgdi_load_acquire(&r->command) == ASGDI_PAUSE;) {
+        asgdi_store_release(&w->paused, asgdi_load_acquire(&r->ticket));
+        asgdi_backoff(&round);
+    }
     if (r->private_rows) merge(w); /* nothing of its own: takes in the others' */
 }
 
@@ -256,6 +257,7 @@ void *asgdi_worker_main(void *worker)
         if (r->private_rows) merge(w);
     }
     publish_double(&w->ended_at, asgdi_now());
+    asgdi_store_release(&w->ended, 1);
     return NULL;
 }
 

@@ -194,8 +194,9 @@ static void outer_sparse(asgd_sink *s, const target *t, int table, const asgd_ba
                          const float *v, size_t ldv)
 {
     asgdk_columns c;
-    /* one example has each row once; additions to single floats gain nothing from being sorted */
-    if (x->n == 1 || (t->plain && t->dim == 1) || !asgdi_transpose(&s->columns, x, &c)) {
+    /* additions to single floats gain nothing from being sorted */
+    const bool as_they_come = t->dim == 1 && (t->plain || x->n == 1);
+    if (as_they_come || !asgdi_transpose(&s->columns, x, &c)) {
         outer_examples(s, t, table, x, scale, v, ldv);
         return;
     }

@@ -70,6 +70,19 @@ bool asgdi_transpose(asgdi_columns *c, const asgd_batch *x, asgdk_columns *out)
     for (uint32_t i = 0; i < x->n; i++) entries += x->len[i];
     if (entries > c->max_entries || x->features > c->features) return false;
 
+    if (x->n == 1) { /* each row once already */
+        const uint64_t at = x->begin[0];
+        for (uint32_t j = 0; j < entries; j++) {
+            c->rows[j]  = x->idx[at + j];
+            c->start[j] = j;
+            c->ex[j]    = 0;
+            c->val[j]   = x->val ? x->val[at + j] : 1.0f;
+        }
+        c->start[entries] = (uint32_t)entries;
+        *out              = (asgdk_columns){
+                         .n = (uint32_t)entries, .rows = c->rows, .start = c->start, .ex = c->ex, .val = c->val};
+        return true;
+    }
     const uint32_t n  = list_rows(c, x, entries);
     uint32_t       at = 0;
     for (uint32_t j = 0; j < n; j++) {

@@ -76,7 +76,7 @@ typedef struct count_data {
     asgd_model  *model;
 } count_data;
 
-static void count_setup(count_data *d, uint64_t n, uint32_t features, double step_seconds)
+static inline void count_setup(count_data *d, uint64_t n, uint32_t features, double step_seconds)
 {
     *d       = (count_data){0};
     d->start = calloc(n + 1, sizeof *d->start);
@@ -92,7 +92,7 @@ static void count_setup(count_data *d, uint64_t n, uint32_t features, double ste
     ok(asgd_model_new(&d->model, &count_ops, &self, asgd_source_schema(d->source)));
 }
 
-static void count_free(count_data *d)
+static inline void count_free(count_data *d)
 {
     asgd_model_free(d->model);
     asgd_source_close(d->source);

@@ -57,25 +57,27 @@ static void contended_rows_are_exact(void **state)
             }
 }
 
-/* T1: plain Hogwild does lose updates where all write few floats, and practically none where they are
- * many; what is left can be no more than all. */
+/* T1: plain Hogwild loses updates where all write few floats, and practically none where they are many.
+ * How many is for the machine to say (none on one core); the shape is not. */
 static void shared_rows_lose_few_where_sparse(void **state)
 {
     (void)state;
-    double lost[2];
-    for (int i = 0; i < 2; i++) {
-        uint32_t   features = i ? 200000 : 1;
+    static const uint32_t rows[] = {1, 16, 256, 4096, 65536, 1000000};
+    double                lost[6];
+    for (int i = 0; i < 6; i++) {
         count_data d;
-        count_setup(&d, 200000, features, 0);
+        count_setup(&d, 1000000, rows[i], 0);
         asgd_config c = config(2, ASGD_SHARE_SHARED, 1);
+        c.epochs      = 1;
         ok(asgd_train(d.model, d.source, &c, NULL));
-        lost[i] = 1 - count_sum(&d, features) / 600000;
-        print_message("rows %u: %.4f %% of updates lost\n", features, 100 * lost[i]);
-        assert_true(lost[i] >= 0 && lost[i] < 1);
+        lost[i] = 1 - count_sum(&d, rows[i]) / 1e6;
+        print_message("rows %7u: %8.4f %% of updates lost\n", rows[i], 100 * lost[i]);
+        assert_true(lost[i] >= 0 && lost[i] < 0.6);
         count_free(&d);
     }
-    assert_true(lost[1] <= 1e-3);
-    assert_true(lost[1] <= lost[0]);
+    assert_true(lost[4] <= 5e-3);
+    assert_true(lost[5] <= 5e-4);
+    assert_true(lost[5] <= lost[0] + 1e-4);
 }
 
 /* Sync with a backup worker and a slow one: what was dropped is counted, the rest arrived. */
