@@ -78,6 +78,7 @@ json_t *json_record(const run_record *r)
     json_object_set_new(o, "seed", whole(r->seed));
     json_object_set_new(o, "updates", whole(a->updates));
     json_object_set_new(o, "dropped", whole(a->dropped));
+    json_object_set_new(o, "damped", whole(a->damped));
     json_object_set_new(o, "load_seconds", json_number(r->load_seconds));
     json_object_set_new(o, "merge_seconds", json_number(a->merge_seconds));
     json_object_set_new(o, "target_seconds", json_number(a->target_seconds));

@@ -41,6 +41,7 @@ struct cli_options {
     const char *workers, *mode, *modes, *share;
     bool        pin;
     uint64_t    merge, hot, backup;
+    double      damp;
     uint64_t    batch, seed;
     double      epochs, lr, warmup, beta1, beta2, eps, l1, l2;
     const char *rule, *schedule;

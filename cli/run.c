@@ -183,6 +183,7 @@ void run_config(asgd_config *c, const cli_options *o, const run_data *d)
         .warmup           = o->warmup,
         .merge            = (uint32_t)o->merge,
         .hot              = (uint32_t)o->hot,
+        .damp             = o->damp,
         .pin              = o->pin,
         .valid            = d->valid,
         .eval_every       = o->eval_every,

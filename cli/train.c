@@ -94,6 +94,7 @@ static void summary(const cli_options *o, const run_record *r)
                  (unsigned long long)a->staleness.p99, (unsigned long long)a->staleness.max);
         row(&t, "staleness", line);
     }
+    if (a->damped) row(&t, "damped", text_count(b[0], (double)a->damped));
     if (a->dropped) row(&t, "dropped", text_count(b[0], (double)a->dropped));
     for (size_t i = 0; i < t.rows; i++) printf("%-15s %s\n", t.cells[i][0], t.cells[i][1]);
     if (o->output) printf("%-15s %s\n", "model in", o->output);

@@ -358,8 +358,11 @@ typedef struct asgd_config {
     bool          schedule_set; /* false: the model's default schedule */
     double        warmup;       /* part of the run, 0..1, in which lr rises from 0 */
 
-    uint32_t merge;  /* replica, hot: examples of a worker between merges; 0: chosen */
-    uint32_t hot;    /* hot: private rows; 0: 4096 */
+    uint32_t merge; /* replica, hot: examples of a worker between merges; 0: chosen */
+    uint32_t hot;   /* hot: private rows; 0: 4096 */
+    /* replica, hot: progress staler than `damp` times the updates usually in flight enters with the weight
+     * usual / staleness; 0: 4 times; negative: never */
+    double   damp;
     uint32_t backup; /* sync: the slowest this many gradients of a step are dropped */
     bool     pin;    /* bind workers to cores */
 
@@ -397,6 +400,7 @@ typedef struct asgd_result {
     double         epochs;
     uint64_t       examples, updates;
     uint64_t       dropped;    /* examples whose gradients sync with backup workers threw away */
+    uint64_t       damped;     /* updates that entered with less weight, being very stale */
     double         train_loss; /* mean over the last epoch's worth of examples */
     bool           evaluated;
     asgd_metrics   valid;          /* at the end */

@@ -58,6 +58,7 @@ typedef struct asgdi_worker {
     uint32_t  since_examples; /* since the last merge */
     uint32_t  since_updates;
     double    merge_seconds;
+    uint64_t  damped; /* updates that were damped */
     asgdi_tau tau;
 } asgdi_worker;
 
@@ -88,6 +89,7 @@ struct asgdi_run {
     uint32_t        merge;        /* examples between merges at the most */
     bool            merge_fixed;  /* the user's number: merge exactly then */
     uint64_t        in_flight;    /* usual number of updates between read and entry, own included */
+    double          damp;         /* beyond this many times in_flight, progress is weighted down */
     asgdi_locks    *locks;
     pthread_mutex_t apply; /* locked mode */
     asgdi_sync      sync;

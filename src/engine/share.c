@@ -11,10 +11,13 @@ enum {
     HOT_ROWS = 4096,
     SMALL_TABLE =
         1 << 20, /* floats: private as a whole, even where examples touch few of its rows */
-    /* Examples of all workers between a read and its merge.  What the others do meanwhile is staleness,
-     * and deep nets bear little of it at the step sizes they are trained with (docs/decisions). */
-    IN_FLIGHT_DEEP  = 256,
-    IN_FLIGHT_LEAST = 256, /* one layer, convex: as many as make a merge cheap */
+    /* Examples of all workers between a read and its merge: what the others do meanwhile is staleness.
+     * Deep nets bear little of it at the step sizes they are trained with: about six updates in all, but
+     * not fewer examples than make a merge cheap (docs/decisions/009). */
+    DEEP_LEAST = 256,
+    DEEP_MOST  = 512,
+    /* One layer is convex and bears more: as many as make a merge cheap. */
+    IN_FLIGHT_LEAST = 256,
     IN_FLIGHT_MOST  = 2048,
 };
 
@@ -36,7 +39,11 @@ static uint32_t choose_merge(const asgdi_run *r)
     uint64_t in_flight = floats / 4;
     if (in_flight < IN_FLIGHT_LEAST) in_flight = IN_FLIGHT_LEAST;
     if (in_flight > IN_FLIGHT_MOST) in_flight = IN_FLIGHT_MOST;
-    if (is_deep(p)) in_flight = IN_FLIGHT_DEEP;
+    if (is_deep(p)) {
+        in_flight = 6 * (uint64_t)r->batch;
+        if (in_flight < DEEP_LEAST) in_flight = DEEP_LEAST;
+        if (in_flight > DEEP_MOST) in_flight = DEEP_MOST;
+    }
     if (in_flight > few) in_flight = few;
     uint64_t merge = in_flight / r->workers;
     return merge > r->batch ? (uint32_t)merge : r->batch;

@@ -54,3 +54,9 @@ void asgdi_tau_result(const asgdi_tau *t, asgd_staleness *out)
     out->p99  = quantile(t, 0.99);
     for (int i = 0; i < ASGD_STALENESS_BUCKETS; i++) out->bucket[i] = t->bucket[i];
 }
+
+float asgdi_tau_weight(uint64_t tau, uint64_t in_flight, double damp)
+{
+    if ((double)tau <= damp * (double)in_flight) return 1;
+    return (float)((double)in_flight / (double)tau);
+}

@@ -20,6 +20,7 @@ static asgd_status check_config(const asgd_config *c)
         return ASGD_FAIL(EINVAL, "%g epochs: a number above 0 is needed", c->epochs);
     if (!(c->lr >= 0 && isfinite(c->lr)))
         return ASGD_FAIL(EINVAL, "lr %g: a finite number above 0 is needed", c->lr);
+    if (isnan(c->damp)) return ASGD_FAIL(EINVAL, "damp is not a number");
     if (!(c->warmup >= 0 && c->warmup < 1))
         return ASGD_FAIL(EINVAL, "warmup %g: a part of the run is needed, from 0 to below 1",
                          c->warmup);
@@ -75,6 +76,7 @@ static asgd_status resolve(asgdi_run *r)
         r->schedule = ASGD_CONSTANT;
     }
     r->pace = c->pace;
+    r->damp = c->damp > 0 ? c->damp : c->damp < 0 ? INFINITY : 4;
     /* Averages of n gradients take a step n times as long; of adaptive rules, whose steps have a size of
      * their own, sqrt(n) times (Goyal et al. 2017; Krizhevsky 2014). */
     r->sync_power = r->rule.kind == ASGD_RULE_sgd || r->rule.kind == ASGD_RULE_momentum ? 1 : 0.5;
@@ -160,6 +162,7 @@ static asgd_status collect(asgdi_run *r, asgd_result *out)
         asgdi_tau_take(&tau, &w->tau);
         out->worker_examples[i] = asgdi_load_relaxed(&w->done);
         out->merge_seconds += w->merge_seconds;
+        out->damped += w->damped;
         out->updates +=
             r->mode == ASGD_SYNC && !r->alone ? asgdi_load_relaxed(&w->updates) : w->steps;
     }

@@ -36,9 +36,12 @@ void asgdi_backoff(uint32_t *round)
 
 static void merge(asgdi_worker *w)
 {
-    asgdi_run *r     = w->run;
-    double     began = asgdi_now();
-    asgdi_merge(&w->priv, &r->model->params, r->locks, r->k, r->workers, &w->sink.step);
+    asgdi_run *r      = w->run;
+    double     began  = asgdi_now();
+    uint64_t   tau    = asgdi_load_relaxed(&r->version) - w->base;
+    float      weight = w->since_updates ? asgdi_tau_weight(tau, r->in_flight, r->damp) : 1;
+    if (weight < 1) w->damped += w->since_updates;
+    asgdi_merge(&w->priv, &r->model->params, r->locks, r->k, r->workers, weight, &w->sink.step);
     uint64_t version = asgdi_add_relaxed(&r->version, w->since_updates);
     if (w->since_updates) asgdi_tau_add(&w->tau, version - w->base, w->since_updates);
     w->base           = version + w->since_updates;

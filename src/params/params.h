@@ -60,9 +60,10 @@ asgd_status asgdi_private_init(asgdi_private *w, const asgdi_params *p, const ui
 void        asgdi_private_free(asgdi_private *w);
 void        asgdi_private_views(const asgdi_private *w, const asgdi_params *p, asgd_view *views);
 
-/* One merge of all private rows.  workers: divisor of slots that are averaged. */
+/* One merge of all private rows.  workers: divisor of slots that are averaged; weight: of what is
+ * summed, 1 unless the progress is very stale. */
 void asgdi_merge(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_kern *k,
-                 uint32_t workers, const asgdk_step *step);
+                 uint32_t workers, float weight, const asgdk_step *step);
 /* Copies the master (w alone, stride pad) while workers run: each block of private rows is
  * consistent, shared rows are as they come. */
 void asgdi_params_snapshot(const asgdi_params *p, asgdi_locks *l, const uint64_t *n_own,

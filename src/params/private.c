@@ -151,7 +151,7 @@ static bool all_sums(const asgdk_slots *s)
 
 /* One row whose parts are merged each in its own way. */
 static void merge_row(float *own, float *seen, float *master, uint32_t pad, const asgdi_params *p,
-                      const asgd_kern *k, float mean, const asgdk_step *step)
+                      const asgd_kern *k, float weight, float mean, const asgdk_step *step)
 {
     const asgdk_slots *s = &p->slots;
     for (uint32_t i = 0, end; i <= s->merged; i = end) {
@@ -160,7 +160,7 @@ static void merge_row(float *own, float *seen, float *master, uint32_t pad, cons
         if (kind == ASGDK_DERIVED) continue;
         const size_t at = (size_t)i * pad;
         k->merge(own + at, seen + at, master + at, (size_t)(end - i) * pad,
-                 kind == ASGDK_SUM ? 1.0f : mean);
+                 kind == ASGDK_SUM ? weight : mean);
     }
     if (s->w == ASGDK_DERIVED) {
         asgdk_rule_derive(p->rule, master, pad, step);
@@ -170,7 +170,7 @@ static void merge_row(float *own, float *seen, float *master, uint32_t pad, cons
 }
 
 void asgdi_merge(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_kern *k,
-                 uint32_t workers, const asgdk_step *step)
+                 uint32_t workers, float weight, const asgdk_step *step)
 {
     const float mean = 1.0f / (float)workers;
     const bool  sums = all_sums(&p->slots);
@@ -188,12 +188,12 @@ void asgdi_merge(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_k
             lock(&l->table[t].lock[b]);
             if (sums)
                 k->merge(w->own[t] + at, w->seen[t] + at, x->master + at,
-                         (size_t)(last - first) * x->stride, 1.0f);
+                         (size_t)(last - first) * x->stride, weight);
             else
                 for (uint64_t r = first; r < last; r++) {
                     const size_t row = (size_t)r * x->stride;
                     merge_row(w->own[t] + row, w->seen[t] + row, x->master + row, x->pad, p, k,
-                              mean, &mine);
+                              weight, mean, &mine);
                 }
             unlock(&l->table[t].lock[b]);
         }

@@ -10,7 +10,8 @@ static asgd_config config(uint32_t workers, asgd_share share, uint32_t batch)
                          .epochs       = 3,
                          .lr           = 1,
                          .rule         = {.kind = ASGD_RULE_sgd},
-                         .schedule_set = true};
+                         .schedule_set = true,
+                         .damp         = -1}; /* all progress counts, however stale */
 }
 
 /* Each example has a row of its own: the row must hold the number of epochs. */

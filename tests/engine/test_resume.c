@@ -34,6 +34,7 @@ static void every_example_once_across_a_stop(void **state)
                              .lr           = 1,
                              .rule         = {.kind = ASGD_RULE_sgd},
                              .schedule_set = true,
+                             .damp         = -1,
                              .pace         = 2e-4,
                              .checkpoint   = folder,
                              .report_every = 1e-3,

@@ -63,7 +63,8 @@ static void hot_rows_are_exact_and_in_order(void **state)
                           .hot          = HOT,
                           .share        = hot ? ASGD_SHARE_HOT : ASGD_SHARE_REPLICA,
                           .rule         = {.kind = ASGD_RULE_sgd},
-                          .schedule_set = true};
+                          .schedule_set = true,
+                          .damp         = -1};
         ok(asgd_model_new(&m, &count_ops, &self, asgd_source_schema(data)));
         ok(asgd_train(m, data, &c, &r));
         assert_non_null(strstr(r.share, hot ? "hot" : "replica"));

@@ -176,6 +176,57 @@ static void buckets_hold_what_they_say(void **state)
     assert_int_equal(s.max, 9);
 }
 
+/* One worker of two sleeps through a hundred updates of the other and then enters one of its own: with the
+ * weight 2 / tau by default, whole if told so. */
+static void sleepy_step(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
+                        void *scratch, uint64_t random, asgd_stats *st)
+{
+    (void)self;
+    static const count_model at_once = {0};
+    count_step(&at_once, b, w, g, scratch, random, st);
+    /* the first example is one worker's first step: the other's hundred wait for its read */
+    line_wait(b->position == 0 ? 100.5 : 1);
+}
+
+static void very_stale_progress_is_damped(void **state)
+{
+    (void)state;
+    for (int damp = 0; damp < 2; damp++) {
+        static asgd_model_ops ops;
+        count_data            d;
+        asgd_model           *m;
+        count_model           self = {0};
+        asgd_result           r;
+        ops      = count_ops;
+        ops.step = sleepy_step;
+        count_setup(&d, 400, 1, 0);
+        ok(asgd_model_new(&m, &ops, &self, asgd_source_schema(d.source)));
+        asgd_config c = {.workers = 2,
+                         .share   = ASGD_SHARE_REPLICA,
+                         .batch   = 1,
+                         .epochs  = 1,
+                         .lr      = 1,
+                         .merge   = 1,
+                         .rule    = {.kind = ASGD_RULE_sgd},
+                         .damp    = damp ? 0 : -1};
+        line_start(2);
+        ok(asgd_train(m, d.source, &c, &r));
+        double sum = (double)asgd_model_row(m, 0, 0)[0];
+        print_message("damping %s: %llu damped, staleness up to %llu, sum %.3f of 400\n",
+                      damp ? "on" : "off", (unsigned long long)r.damped,
+                      (unsigned long long)r.staleness.max, sum);
+        assert_true(r.staleness.max >= 90);
+        assert_int_equal(r.damped, damp);
+        if (damp)
+            assert_true(fabs(400 - sum - (1 - 2.0 / (double)r.staleness.max)) < 1e-3);
+        else
+            assert_true(sum == 400);
+        asgd_result_free(&r);
+        asgd_model_free(m);
+        count_free(&d);
+    }
+}
+
 /* T8, the trap of a common stall: f = x^2 / 2, gradient noise 0.1, step 0.25, five workers.  With delays
  * of 60 updates that step diverges; but a stall of all workers puts no more updates in flight than there
  * are workers, however long it lasts, so x stays small. */
@@ -253,6 +304,7 @@ int main(void)
         cmocka_unit_test(equal_speeds_concentrate),
         cmocka_unit_test(shared_rows_too),
         cmocka_unit_test(buckets_hold_what_they_say),
+        cmocka_unit_test(very_stale_progress_is_damped),
         cmocka_unit_test(a_common_stall_does_not_diverge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,7 +49,7 @@ static void *work(void *arg)
                 o->added[t] += d;
             }
         }
-        asgdi_merge(&o->w, o->p, o->locks, o->k, WORKERS, &none);
+        asgdi_merge(&o->w, o->p, o->locks, o->k, WORKERS, 1, &none);
         if (m % 3 == o->number % 3) sched_yield();
     }
     return NULL;
@@ -91,7 +91,7 @@ static void conserve(const asgd_kern *k, asgd_rule_kind rule, int merges)
     /* one more merge of each, with nothing new, brings everybody to the same */
     asgdk_step none = {.lr = 1, .beta2 = 1};
     for (int i = 0; i < WORKERS; i++) {
-        asgdi_merge(&o[i].w, &p, locks, k, WORKERS, &none);
+        asgdi_merge(&o[i].w, &p, locks, k, WORKERS, 1, &none);
         for (int t = 0; t < TABLES; t++) {
             const size_t bytes = own_some[t] * p.table[t].stride * sizeof(float);
             assert_memory_equal(o[i].w.own[t], p.table[t].master, bytes);
@@ -120,7 +120,7 @@ static void *crowd(void *arg)
     asgdk_step none = {.lr = 1};
     for (int m = 0; m < o->merges; m++) {
         for (size_t c = 0; c < o->p->table[0].stride; c++) o->w.own[0][c] += 1;
-        asgdi_merge(&o->w, o->p, o->locks, o->k, WORKERS, &none);
+        asgdi_merge(&o->w, o->p, o->locks, o->k, WORKERS, 1, &none);
     }
     return NULL;
 }
@@ -184,7 +184,7 @@ static void test_views(void **state)
     w.own[0][5] += 2;
     const float before = p.table[0].master[5];
     assert_true(before + 2 == w.own[0][5]);
-    asgdi_merge(&w, &p, locks, asgdk_best(), 1, &step);
+    asgdi_merge(&w, &p, locks, asgdk_best(), 1, 1, &step);
     assert_true(p.table[0].master[5] == before + 2);
     assert_true(p.table[0].master[2 * p.table[0].stride] ==
                 (float)(2 * p.table[0].stride % 1000)); /* the first shared row */
@@ -219,7 +219,7 @@ static void test_parts(void **state)
             w[i].own[1][0]      = 1;
             w[i].own[1][1]      = 4;
         }
-        for (int i = 0; i < 2; i++) asgdi_merge(&w[i], &p, locks, k, 2, &step);
+        for (int i = 0; i < 2; i++) asgdi_merge(&w[i], &p, locks, k, 2, 1, &step);
         assert_true(p.table[0].master[11] == 3 && p.table[0].master[16 + 2] == 6);
         assert_true(p.table[1].master[0] == 2 && p.table[1].master[1] == 4);
         for (int i = 0; i < 2; i++) asgdi_private_free(&w[i]);
@@ -235,7 +235,7 @@ static void test_parts(void **state)
             w[i].own[1][1]      = -2;
             w[i].own[1][2]      = 2;
         }
-        for (int i = 0; i < 2; i++) asgdi_merge(&w[i], &p, locks, k, 2, &step);
+        for (int i = 0; i < 2; i++) asgdi_merge(&w[i], &p, locks, k, 2, 1, &step);
         /* z = -4, n = 4: w = (4 - l1) / ((1 + 2) / 0.5 + l2); no penalty on the other table */
         assert_true(p.table[0].master[16 + 3] == -4 && p.table[0].master[32 + 3] == 4);
         assert_true(fabsf(p.table[0].master[3] - 3 / 6.25f) < 1e-6f);
