@@ -97,8 +97,9 @@ const opt_spec opt_table[] = {
     {"hot", WORKERS, LEARN, OPT_WHOLE, AT(hot), .arg = "N", .fallback = "4096",
      .help = "hot: private rows", .low = 1, .high = 1e9},
     {"damp", WORKERS, LEARN, OPT_REAL, AT(damp), .arg = "N", .fallback = "4",
-     .help = "hot, replica: progress staler than N times the updates usually in flight counts less; "
-             "-1: never",
+     .help =
+         "hot, replica: progress staler than N times the updates usually in flight counts less; "
+         "-1: never",
      .low = -1, .high = 1e9},
     {"backup", WORKERS, CMD_TRAIN, OPT_WHOLE, AT(backup), .arg = "N", .fallback = "0",
      .help = "sync: the slowest N gradients of a step are dropped", .low = 0, .high = 1023},

@@ -14,7 +14,7 @@ int main(void)
     }
     asgd_source *data  = NULL;
     asgd_model  *model = NULL;
-    asgd_config  c     = {.workers = 2, .batch = 4, .epochs = 60, .lr = 0.2};
+    asgd_config  c     = {.workers = 2, .batch = 4, .epochs = 500, .lr = 0.2};
     asgd_status  s     = asgd_source_dense(&data, x, y, 64, 1, 0);
     if (s == ASGD_OK)
         s = asgd_model_named(&model, "linear", "loss=squared", asgd_source_schema(data));
