@@ -89,6 +89,18 @@ def scaling(o):
                     speed[workers].append(train(o, model, data, valid, *options, "--workers", workers)[0])
             print(f"| {model} | {batch} | {spread(speed[1])} | {spread(speed[2])} | "
                   f"{median(speed[2]) / median(speed[1]):.2f} |", flush=True)
+    alone, pair, two = [], [], []
+    options = ["--hidden", 100, "--batch", 64, "--epochs", 20, "--lr", 0.1]
+    command = [o.asgd, "train", "mlp", "--train", mnist, "--valid", mnist, "--eval-every", "1e15", "--quiet",
+               "--json", *map(str, options), "--workers", "1"]
+    for _ in range(o.runs):
+        alone.append(train(o, "mlp", mnist, mnist, *options, "--workers", 1)[0])
+        both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        pair.append(sum(json.loads(p.communicate()[0])["examples_per_second"] for p in both))
+        two.append(train(o, "mlp", mnist, mnist, *options, "--workers", 2)[0])
+    print(f"\nmlp, batch 64, 20 epochs: 1 worker {spread(alone)}; two processes of 1 worker at once, together "
+          f"{spread(pair)}, {median([p / a for p, a in zip(pair, alone)]):.2f} times; 2 workers {spread(two)}, "
+          f"{median([t / a for t, a in zip(two, alone)]):.2f} times", flush=True)
     print("\n| share (mlp, batch 64, 2 workers) | examples/s | accuracy | staleness |")
     print("|---|---|---|---|")
     for share in "auto", "shared", "replica":
