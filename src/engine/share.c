@@ -46,7 +46,8 @@ static uint32_t choose_merge(const asgdi_run *r)
     }
     if (in_flight > few) in_flight = few;
     uint64_t merge = in_flight / r->workers;
-    return merge > r->batch ? (uint32_t)merge : r->batch;
+    merge -= merge % r->batch;
+    return merge ? (uint32_t)merge : r->batch;
 }
 
 /* Rows of a table that one worker keeps to itself. */
