@@ -78,8 +78,8 @@ asgd_status asgdi_share_choose(asgdi_run *r, char *text, size_t bytes)
     }
     if (share == ASGD_SHARE_HOT && !r->source->rank && !r->source->schema.dense)
         return ASGD_FAIL(EINVAL,
-                         "share hot needs features numbered by frequency: open the source with "
-                         "rank_features");
+                         "share hot needs features numbered by frequency, as those of LIBSVM "
+                         "files are (rank_features); take share replica or auto");
     bool some = false, all = true;
     for (int t = 0; t < p->n_tables; t++) {
         r->n_own[t] = choose_own(r, &p->table[t], share);

@@ -6,11 +6,12 @@
 
 enum { FEATURES = 500, LINES = 4000, HOT = 16 };
 
-/* LIBSVM lines with features by Zipf's law, the frequent ones scattered over the numbers. */
-static void write_skewed(const char *path, double *count)
+/* A new file (path: "...XXXXXX") of LIBSVM lines with features by Zipf's law, the frequent ones scattered over the numbers. */
+static void write_skewed(char *path, double *count)
 {
-    FILE    *f = fopen(path, "w");
-    uint64_t s = 88172645463325252u;
+    int      fd = mkstemp(path);
+    FILE    *f  = fd >= 0 ? fdopen(fd, "w") : NULL;
+    uint64_t s  = 88172645463325252u;
     assert_non_null(f);
     for (int line = 0; line < LINES; line++) {
         bool has[FEATURES] = {false};
@@ -46,9 +47,6 @@ static void hot_rows_are_exact_and_in_order(void **state)
     (void)state;
     char   path[]          = "skewed-XXXXXX";
     double count[FEATURES] = {0};
-    int    fd              = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
     write_skewed(path, count);
     for (int hot = 0; hot < 2; hot++) {
         asgd_source *data = open_ranked(path, FEATURES);
@@ -100,9 +98,6 @@ static void auto_chooses_by_table(void **state)
     (void)state;
     char   path[]          = "skewed-XXXXXX";
     double count[FEATURES] = {0};
-    int    fd              = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
     write_skewed(path, count);
     const struct {
         uint32_t    features, workers;
@@ -129,9 +124,6 @@ static void ranking_changes_no_result(void **state)
     (void)state;
     char   path[]          = "skewed-XXXXXX";
     double count[FEATURES] = {0};
-    int    fd              = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
     write_skewed(path, count);
     asgd_metrics q[2];
     float        w[2];
