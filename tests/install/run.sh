@@ -11,7 +11,7 @@ prefix=$folder/prefix
 libs=$(dirname "$(find "$prefix" -name libasgd.so)")
 
 echo "-- find_package"
-"$cmake" -S "$source/tests/install" -B "$folder/outside" -DCMAKE_PREFIX_PATH="$prefix" \
+"$cmake" -G Ninja -S "$source/tests/install" -B "$folder/outside" -DCMAKE_PREFIX_PATH="$prefix" \
     -DCMAKE_C_COMPILER="$cc" >"$folder/configure.log" || { cat "$folder/configure.log"; exit 1; }
 "$cmake" --build "$folder/outside" >"$folder/build.log" || { cat "$folder/build.log"; exit 1; }
 "$folder/outside/with_shared"
