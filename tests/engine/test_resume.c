@@ -83,7 +83,8 @@ static void checkpoints_on_the_way_disturb_nothing(void **state)
                          .checkpoint_every = 5e-3};
         for (uint32_t f = 0; f < 50; f++) asgd_model_row(d.model, 0, f)[0] = 0;
         ok(asgd_train(d.model, d.source, &c, NULL));
-        assert_true(count_sum(&d, 50) == 5000);
+        /* sync divides by the number of gradients, perhaps 3, and multiplies again: not quite exact */
+        assert_true(fabs(count_sum(&d, 50) - 5000) < 0.01);
     }
     remove_folder(folder);
     count_free(&d);
