@@ -201,7 +201,7 @@ static void print_comparison(const comparison *x, const cli_options *o)
     }
     if (!o->straggler) cell[2][0] = 0;
     if (o->target) snprintf(cell[6], TABLE_CELL, "to %.40s", o->target);
-    if (o->valid) snprintf(cell[7], TABLE_CELL, "valid %.40s", x->runs[0].metric);
+    if (o->valid) snprintf(cell[7], TABLE_CELL, "valid %.40s", text_metric_name(x->runs[0].metric));
     for (size_t i = 0; i < x->done; i++) print_row(&t, o, &x->runs[i]);
     table_print(stdout, &t);
     table_free(&t);

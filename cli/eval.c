@@ -8,9 +8,10 @@
 static void print_metrics(const asgd_metrics *m)
 {
     char b[TEXT_BYTES];
-    printf("%-10s %s\n", "examples", text_count(b, (double)m->examples));
-#define X(name, better) \
-    if (!isnan(m->name)) printf("%-10s %s\n", #name, text_metric(b, #name, m->name));
+    printf("%-11s %s\n", "examples", text_count(b, (double)m->examples));
+#define X(name, better)  \
+    if (!isnan(m->name)) \
+        printf("%-11s %s\n", text_metric_name(#name), text_metric(b, #name, m->name));
     ASGD_METRIC_MAP(X)
 #undef X
 }

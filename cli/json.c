@@ -67,6 +67,7 @@ json_t *json_record(const run_record *r)
     json_object_set_new(o, "examples_per_second", json_number(record_rate(r)));
     json_object_set_new(train, "loss", json_number(a->train_loss));
     json_object_set_new(o, "train", train);
+    json_object_set_new(o, "online_loss", json_number(a->online_loss));
     json_object_set_new(o, "valid", a->evaluated ? json_metrics(&a->valid) : json_object());
     json_object_set_new(o, "staleness", staleness(&a->staleness));
 

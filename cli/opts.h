@@ -36,15 +36,18 @@ struct cli_options {
     char             **argv;
     const char        *positional;
 
-    const char *train, *valid, *data, *part, *format, *label, *cache;
-    const char *hidden, *activation, *dropout, *init, *loss, *bias;
+    const char *train, *valid, *data, *part, *format, *cache;
+    const char *label, *weight, *ignore, *categorical, *interactions;
+    uint64_t    bins, hash_bits;
+    const char *hidden, *activation, *dropout, *init, *loss, *bias, *k, *normalize;
     const char *workers, *mode, *modes, *share;
     bool        pin;
     uint64_t    merge, hot, backup;
     double      damp;
     uint64_t    batch, seed;
     double      epochs, lr, warmup, beta1, beta2, eps, l1, l2;
-    const char *rule, *schedule;
+    const char *rule, *schedule, *order;
+    bool        progressive;
     double      eval_every, max_seconds;
     const char *target;
     uint64_t    patience;
@@ -56,6 +59,8 @@ struct cli_options {
     const char *log, *report, *output, *config;
     bool        json, quiet, probabilities, machine;
     uint64_t    examples, test;
+    uint64_t    rows, first, fields;
+    uint64_t    top;
 
     void *memory; /* strings that came from a file or were joined */
 };
@@ -83,6 +88,7 @@ typedef struct opt_spec {
     const char *choices; /* "a,b,c" */
     double      low, high;
     bool        above, below; /* low, high themselves are not allowed */
+    bool        never;        /* OPT_WHOLE: "never" is ASGD_NEVER */
     char        letter;
 } opt_spec;
 

@@ -5,6 +5,7 @@
 #define AT(field) offsetof(cli_options, field)
 #define LEARN (CMD_TRAIN | CMD_COMPARE)
 #define USE (CMD_EVAL | CMD_PREDICT)
+#define READ (LEARN | USE | CMD_INSPECT)
 
 #define DATA "Data"
 #define MODEL "Model (asgd help MODEL tells which it has and their defaults)"
@@ -17,36 +18,68 @@
 
 const opt_spec opt_table[] = {
     {"train", DATA, LEARN, OPT_TEXT, AT(train), .arg = "PATH",
-     .help = "training data: an IDX folder (reads train-*), or a LIBSVM or CSV file, plain, .gz, "
-             ".xz, .bz2 or .zst; - is standard input"},
+     .help =
+         "training data: an IDX folder (reads train-*), or a LIBSVM, libFFM, Criteo, CSV, "
+         "Vowpal Wabbit or extreme classification (xc) file, plain, .gz, .xz, .bz2 or .zst; - is "
+         "standard input"},
     {"valid", DATA, LEARN, OPT_TEXT, AT(valid), .arg = "PATH",
      .help = "validation data; of an IDX folder t10k-* is read, so it may be the same folder"},
-    {"data", DATA, USE, OPT_TEXT, AT(data), .arg = "PATH",
-     .help = "data: an IDX folder, or a LIBSVM or CSV file; - is standard input"},
+    {"data", DATA, USE | CMD_INSPECT, OPT_TEXT, AT(data), .arg = "PATH",
+     .help = "data: an IDX folder or a file, - is standard input; inspect MODEL: text to take the "
+             "names of features from"},
     {"part", DATA, USE | CMD_INSPECT, OPT_CHOICE, AT(part), .arg = "PART",
      .fallback = "test (inspect: train)", .help = "of an IDX folder: train-* or t10k-*",
      .choices = "train,test"},
-    {"format", DATA, LEARN | USE | CMD_INSPECT, OPT_CHOICE, AT(format), .arg = "NAME",
-     .fallback = "guessed", .help = "format of the data", .choices = "idx,libsvm,csv"},
-    {"label", DATA, LEARN | USE | CMD_INSPECT, OPT_TEXT, AT(label), .arg = "COLUMN",
-     .fallback = "the first", .help = "csv: name of the label's column, or its number from 1"},
-    {"cache", DATA, LEARN | USE | CMD_INSPECT, OPT_TEXT, AT(cache), .arg = "DIR",
-     .fallback = "beside the file", .help = "folder for parsed text; none: no cache"},
+    {"format", DATA, READ | CMD_SYNTH, OPT_CHOICE, AT(format), .arg = "NAME",
+     .fallback = "guessed (synth clicks: libffm)", .help = "format of the data",
+     .choices = "idx,libsvm,libffm,criteo,csv,vw,xc"},
+    {"label", DATA, READ, OPT_TEXT, AT(label), .arg = "COLUMN", .fallback = "the first",
+     .help = "csv: name of the label's column, or its number from 1"},
+    {"weight", DATA, READ, OPT_TEXT, AT(weight), .arg = "COLUMN", .fallback = "none",
+     .help = "csv: the column of the examples' weights"},
+    {"ignore", DATA, READ, OPT_LIST, AT(ignore), .arg = "COLUMNS", .fallback = "none",
+     .help = "csv: columns to leave out: id,date"},
+    {"categorical", DATA, READ, OPT_LIST, AT(categorical), .arg = "COLUMNS", .fallback = "guessed",
+     .help = "csv: columns whose values are names also where they are numbers: zip,weekday"},
+    {"bins", DATA, READ, OPT_WHOLE, AT(bins), .arg = "N", .fallback = "32",
+     .help = "csv: groups that a column of numbers is cut into, where others are categories",
+     .low = 2, .high = 65536},
+    {"hash-bits", DATA, READ, OPT_WHOLE, AT(hash_bits), .arg = "N", .fallback = "32",
+     .help = "criteo, csv, vw: features are hashes of so many bits; fewer: a smaller model, and "
+             "features that share a weight",
+     .low = 10, .high = 32},
+    {"interactions", DATA, READ, OPT_LIST, AT(interactions), .arg = "AB,CD", .fallback = "none",
+     .help   = "vw: pairs of namespaces, by their first letters, whose features are multiplied out",
+     .letter = 'q'},
+    {"cache", DATA, READ, OPT_TEXT, AT(cache), .arg = "DIR", .fallback = "beside the file",
+     .help = "folder for parsed text; none: no cache"},
     {"examples", DATA, CMD_SYNTH, OPT_WHOLE, AT(examples), .arg = "N", .fallback = "60000",
-     .help = "training examples to draw", .low = 1, .high = 1e8},
+     .help = "digits: training examples to draw", .low = 1, .high = 1e8},
     {"test", DATA, CMD_SYNTH, OPT_WHOLE, AT(test), .arg = "N", .fallback = "10000",
-     .help = "test examples to draw", .low = 1, .high = 1e8},
+     .help = "digits: test examples to draw", .low = 1, .high = 1e8},
+    {"rows", DATA, CMD_SYNTH, OPT_WHOLE, AT(rows), .arg = "N", .fallback = "400000",
+     .help = "clicks: rows to draw", .low = 1, .high = 0x1p40},
+    {"first", DATA, CMD_SYNTH, OPT_WHOLE, AT(first), .arg = "N", .fallback = "0",
+     .help = "clicks: number of the first row; rows from 400000 on are test data for those before",
+     .low = 0, .high = 0x1p40},
+    {"fields", DATA, CMD_SYNTH, OPT_WHOLE, AT(fields), .arg = "N", .fallback = "39",
+     .help = "clicks: columns", .low = 2, .high = 200},
     {"hidden", MODEL, LEARN, OPT_TEXT, AT(hidden), .arg = "N,N,...",
      .help = "mlp: units of the hidden layers"},
     {"activation", MODEL, LEARN, OPT_TEXT, AT(activation), .arg = "NAME",
      .help = "mlp: what follows a hidden layer"},
     {"dropout", MODEL, LEARN, OPT_TEXT, AT(dropout), .arg = "PART",
      .help = "mlp: part of the hidden units left out of a step"},
-    {"init", MODEL, LEARN, OPT_TEXT, AT(init), .arg = "NAME", .help = "mlp: how weights start"},
+    {"init", MODEL, LEARN, OPT_TEXT, AT(init), .arg = "NAME|X",
+     .help = "mlp: how weights start; fm, ffm: how far from 0 factors do"},
     {"loss", MODEL, LEARN, OPT_TEXT, AT(loss), .arg = "NAME",
-     .help = "linear, mlp: what is minimised"},
+     .help = "linear, fm, ffm, mlp: what is minimised"},
     {"bias", MODEL, LEARN, OPT_TEXT, AT(bias), .arg = "0|1",
-     .help = "linear: with a constant term or without"},
+     .help = "linear, fm, ffm: 0 is without a constant term"},
+    {"k", MODEL, LEARN, OPT_TEXT, AT(k), .arg = "N",
+     .help = "fm: factors a feature; ffm: and field"},
+    {"normalize", MODEL, LEARN, OPT_TEXT, AT(normalize), .arg = "0|1",
+     .help = "linear, fm, ffm: 1 scales examples to length 1"},
     {"epochs", LEARNING, LEARN, OPT_REAL, AT(epochs), .arg = "X", .fallback = "the model's",
      .help = "passes over the training data; 0.5 is half of one", .low = 0, .high = 1e6,
      .above = true},
@@ -69,12 +102,21 @@ const opt_spec opt_table[] = {
     {"beta2", LEARNING, LEARN, OPT_REAL, AT(beta2), .arg = "X", .fallback = "0.999 (ftrl 1)",
      .help = "adam: decay of the squared gradient; ftrl: its beta", .low = 0, .high = 1e6,
      .above = true},
-    {"eps", LEARNING, LEARN, OPT_REAL, AT(eps), .arg = "X", .fallback = "1e-8",
-     .help = "adagrad, rmsprop, adam: added to the root", .low = 1e-30, .high = 1},
+    {"eps", LEARNING, LEARN, OPT_REAL, AT(eps), .arg = "X",
+     .fallback = "1e-8 (adagrad 1e-12; fm, ffm 1)",
+     .help =
+         "adam: added to the root; rmsprop: under it; adagrad: what its sums of squares begin at",
+     .low = 1e-30, .high = 1e6},
     {"l1", LEARNING, LEARN, OPT_REAL, AT(l1), .arg = "X", .fallback = "0", .help = "penalty on |w|",
      .low = 0, .high = 1e6},
     {"l2", LEARNING, LEARN, OPT_REAL, AT(l2), .arg = "X", .fallback = "0",
      .help = "penalty on w^2 / 2", .low = 0, .high = 1e6},
+    {"order", LEARNING, LEARN, OPT_CHOICE, AT(order), .arg = "NAME", .fallback = "shuffle",
+     .help    = "shuffle: a new random order every epoch; file: as the data come",
+     .choices = "shuffle,file"},
+    {"progressive", LEARNING, LEARN, OPT_FLAG, AT(progressive),
+     .help = "one pass in the order of the file; tells the mean loss of every example just before "
+             "the model learns from it (progressive validation)"},
     {"seed", LEARNING, LEARN | CMD_SYNTH, OPT_WHOLE, AT(seed), .arg = "N", .fallback = "0",
      .help = "of everything random", .low = 0, .high = 18446744073709551615.0},
     {"workers", WORKERS, CMD_TRAIN | CMD_COMPARE | USE | CMD_INSPECT, OPT_WHOLES, AT(workers),
@@ -94,7 +136,7 @@ const opt_spec opt_table[] = {
      .choices = "auto,shared,hot,replica"},
     {"merge", WORKERS, LEARN, OPT_WHOLE, AT(merge), .arg = "N", .fallback = "chosen",
      .help = "hot, replica: examples of a worker between merges", .low = 1, .high = 1e9},
-    {"hot", WORKERS, LEARN, OPT_WHOLE, AT(hot), .arg = "N", .fallback = "4096",
+    {"hot", WORKERS, LEARN, OPT_WHOLE, AT(hot), .arg = "N", .fallback = "by their size",
      .help = "hot: private rows", .low = 1, .high = 1e9},
     {"damp", WORKERS, LEARN, OPT_REAL, AT(damp), .arg = "N", .fallback = "4",
      .help =
@@ -107,10 +149,12 @@ const opt_spec opt_table[] = {
     {"eval-every", STOPPING, LEARN, OPT_REAL, AT(eval_every), .arg = "N", .fallback = "an epoch",
      .help = "examples between evaluations of --valid", .low = 0, .high = 1e15, .above = true},
     {"target", STOPPING, LEARN, OPT_TEXT, AT(target), .arg = "METRIC=VALUE",
-     .help =
-         "stop when reached: accuracy=0.97; metrics: loss, accuracy, error, auc, logloss, rmse"},
-    {"patience", STOPPING, LEARN, OPT_WHOLE, AT(patience), .arg = "N", .fallback = "never",
-     .help = "stop after N evaluations without a better loss", .low = 1, .high = 1e6},
+     .help = "stop when reached: accuracy=0.97; metrics: loss, accuracy, error, auc, logloss, ne "
+             "(normalised entropy), rmse, mae, p1, p3, p5 (precision at 1, 3, 5)"},
+    {"patience", STOPPING, LEARN, OPT_WHOLE, AT(patience), .arg = "N|never",
+     .fallback = "fm, ffm: 2; others: never",
+     .help = "stop after N evaluations without a better loss, and keep the best", .low = 1,
+     .high = 1e6, .never = true},
     {"max-seconds", STOPPING, LEARN, OPT_TIME, AT(max_seconds), .arg = "TIME",
      .fallback = "no limit", .help = "stop after this long: 90, 90s, 15min, 2h", .low = 0,
      .high = 1e9, .above = true},
@@ -138,6 +182,8 @@ const opt_spec opt_table[] = {
      .help = "one page with curves, staleness, shares of the workers and all settings"},
     {"json", OUTPUT, LEARN | CMD_EVAL | CMD_INSPECT, OPT_FLAG, AT(json),
      .help = "the result as JSON on standard output"},
+    {"top", OUTPUT, CMD_INSPECT, OPT_WHOLE, AT(top), .arg = "N", .fallback = "20",
+     .help = "features to show of a model, the heaviest first", .low = 1, .high = 1e9},
     {"machine", OUTPUT, CMD_INSPECT, OPT_FLAG, AT(machine),
      .help = "describe cores, caches and kernels"},
     {"quiet", OUTPUT, LEARN | USE | CMD_SYNTH, OPT_FLAG, AT(quiet),
@@ -153,20 +199,30 @@ const cli_command cli_commands[] = {
     {"train", CMD_TRAIN, "MODEL --train PATH [--valid PATH] [-o OUT.safetensors] [options]",
      "train a model",
      "  asgd train mlp --train mnist --valid mnist -o digits.safetensors\n"
-     "  asgd train linear --train a9a --valid a9a.t --workers 4 --epochs 5 --report run.html\n",
+     "  asgd train linear --train a9a --valid a9a.t --workers 4 --epochs 5 --report run.html\n"
+     "  asgd train fm --train clicks.ffm --valid test.ffm --k 8 --patience 2 -o fm.safetensors\n"
+     "  asgd train ffm --train train.criteo --format criteo -o ffm.safetensors\n"
+     "  asgd train fm --train flights.csv --label delayed --ignore id\n"
+     "  zcat log.vw.gz | asgd train linear --train - --format vw -q ab --progressive\n",
      "Ctrl-C ends the run in good order, saves -o and the checkpoint, and says how to go on;\n"
      "a second one ends it at once.  Exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n",
      "MODEL", false, cmd_train},
     {"eval", CMD_EVAL, "OUT.safetensors --data PATH [options]", "measure a trained model on data",
      "  asgd eval digits.safetensors --data mnist\n"
      "  asgd eval adult.safetensors --data a9a.t --json\n",
-     NULL, "OUT.safetensors", false, cmd_eval},
+     "Metrics that make no sense for a model are left out.  A model remembers how its training\n"
+     "data were read: features that they did not have are left out.\n",
+     "OUT.safetensors", false, cmd_eval},
     {"predict", CMD_PREDICT, "OUT.safetensors --data PATH [-o FILE] [options]",
      "one line of prediction for each example",
      "  asgd predict digits.safetensors --data mnist -o labels.txt\n"
-     "  asgd predict adult.safetensors --data a9a.t > probabilities.txt\n",
-     "A line is the label for models of classes, the probability (logistic) or margin (hinge) of\n"
-     "the second label for two-class models, and the value for regression.\n",
+     "  asgd predict adult.safetensors --data a9a.t > probabilities.txt\n"
+     "  asgd predict fm.safetensors --data test.ffm -o clicks.txt\n",
+     "A line is the label for models of classes, the five labels predicted first for sets of "
+     "labels,\n"
+     "the probability (logistic) or margin (hinge) of the second label for two-class models, and "
+     "the\n"
+     "value for regression.  Features that the training data did not have are left out.\n",
      "OUT.safetensors", false, cmd_predict},
     {"compare", CMD_COMPARE, "MODEL --train PATH --valid PATH [--modes LIST] [options]",
      "the same training in several modes, side by side",
@@ -175,14 +231,21 @@ const cli_command cli_commands[] = {
      "      --straggler none,3:10x --report compare.html\n",
      "Every run has the same seed and settings.  sequential runs once, without straggler.\n",
      "MODEL", false, cmd_compare},
-    {"synth", CMD_SYNTH, "KIND -o DIR [options]", "make synthetic data",
+    {"synth", CMD_SYNTH, "KIND -o PATH [options]", "make synthetic data",
      "  asgd synth digits -o digits\n"
-     "  asgd synth digits -o small --examples 2000 --test 500 --seed 7\n",
-     "KIND: digits (a folder like MNIST's: 28x28 images of the ten digits).\n", "KIND", false,
-     cmd_synth},
+     "  asgd synth digits -o small --examples 2000 --test 500 --seed 7\n"
+     "  asgd synth clicks -o train.ffm --rows 400000\n"
+     "  asgd synth clicks -o test.ffm --rows 100000 --first 400000\n",
+     "KIND: digits (a folder like MNIST's: 28x28 images of the ten digits),\n"
+     "clicks (a file like Criteo's: 39 columns, 2.7 M features, in format libffm, libsvm, vw,\n"
+     "criteo or csv; - is standard output).  It tells the best logloss there is.\n",
+     "KIND", false, cmd_synth},
     {"inspect", CMD_INSPECT, "PATH | --machine", "what is in a model, in data, in this machine",
      "  asgd inspect digits.safetensors\n"
-     "  asgd inspect mnist\n",
-     NULL, "PATH", true, cmd_inspect},
+     "  asgd inspect fm.safetensors --top 50 --data clicks.vw\n"
+     "  asgd inspect mnist\n"
+     "  asgd inspect flights.csv --label delayed\n",
+     "The features of a model are told by name where --data has text that names them.\n", "PATH",
+     true, cmd_inspect},
     {NULL, 0, NULL, NULL, NULL, NULL, NULL, false, NULL},
 };

@@ -1,6 +1,9 @@
 /* progress.c -- the observer of a run: one line that is rewritten on a terminal, plain lines
  * elsewhere (at evaluations, else every few seconds), and one JSON object a point in the log.
  *
+ * Progressive validation prints a table, as online learners do: a line whenever the examples have
+ * doubled.  Its means count every example as one; only the result weighs examples.
+ *
  * A log that cannot be written is told once and fails the command at its end; it never stops the
  * training. */
 #define _DEFAULT_SOURCE
@@ -15,12 +18,14 @@
 #include <unistd.h>
 
 static const double PLAIN_SECONDS = 5;
+static const double LOG_SECONDS   = 0.5; /* progressive: points come more often than that */
 
 enum { BAR = 20, LINE_WIDTH = 256 };
 
 int progress_open(progress *p, const cli_options *o)
 {
-    *p = (progress){.shown = !o->quiet, .terminal = isatty(STDERR_FILENO) != 0};
+    *p = (progress){
+        .shown = !o->quiet, .terminal = isatty(STDERR_FILENO) != 0, .progressive = o->progressive};
     if (!o->log) return CLI_OK;
     p->log_path = o->log;
     p->log      = fopen(o->log, o->resume ? "a" : "w");
@@ -34,6 +39,50 @@ void progress_start(progress *p, const char *name, const char *metric)
     p->metric   = metric;
     p->valid[0] = 0;
     p->printed  = clock_now();
+    p->examples = p->table_examples = 0;
+    p->loss = p->table_loss = 0;
+}
+
+static void clear_line(progress *p)
+{
+    if (p->drawn) fputs("\r\033[K", stderr);
+    p->drawn = false;
+}
+
+/* ---- the table of progressive validation ---- */
+
+static void table_line(progress *p)
+{
+    uint64_t since = p->examples - p->table_examples;
+    if (!p->shown || p->name || since == 0) return;
+    clear_line(p);
+    if (p->table_examples == 0)
+        fprintf(stderr, "%12s  %9s  %9s\n", "examples", "loss", "since last");
+    fprintf(stderr, "%12llu  %9.6f  %9.6f\n", (unsigned long long)p->examples,
+            p->loss / (double)p->examples, (p->loss - p->table_loss) / (double)since);
+    p->table_examples = p->examples;
+    p->table_loss     = p->loss;
+}
+
+static void table_point(progress *p, const asgd_point *point)
+{
+    if (point->examples <= p->examples || !isfinite(point->train_loss)) return;
+    p->loss += point->train_loss * (double)(point->examples - p->examples);
+    p->examples = point->examples;
+    if (p->examples >= 2 * p->table_examples) table_line(p);
+}
+
+/* ---- points ---- */
+
+static bool log_is_due(progress *p, const asgd_point *point)
+{
+    double now = clock_now();
+    if (p->progressive && !point->evaluated && (double)point->examples < point->total &&
+        now - p->logged < LOG_SECONDS) {
+        return false;
+    }
+    p->logged = now;
+    return true;
 }
 
 static void log_point(progress *p, const asgd_point *point)
@@ -42,7 +91,7 @@ static void log_point(progress *p, const asgd_point *point)
     if (p->name && j) json_object_set_new(j, "run", json_string(p->name));
     if (json_print(p->log, j, false) == CLI_OK && fflush(p->log) == 0) return;
     p->log_failed = true;
-    progress_end(p);
+    clear_line(p);
     cli_fail(CLI_FAILED, "--log %s: %s; the run goes on without it", p->log_path, strerror(errno));
 }
 
@@ -93,10 +142,11 @@ int progress_observe(const asgd_point *point, void *user)
 {
     progress *p = user;
     char      line[2 * LINE_WIDTH + 128], value[TEXT_BYTES];
-    if (p->log && !p->log_failed) log_point(p, point);
+    if (p->progressive) table_point(p, point);
+    if (p->log && !p->log_failed && log_is_due(p, point)) log_point(p, point);
     if (point->evaluated) {
         int better;
-        snprintf(p->valid, sizeof p->valid, "%s %s", p->metric,
+        snprintf(p->valid, sizeof p->valid, "%s %s", text_metric_name(p->metric),
                  text_metric(value, p->metric, asgd_metric_get(&point->valid, p->metric, &better)));
     }
     if (!p->shown) return 0;
@@ -105,7 +155,7 @@ int progress_observe(const asgd_point *point, void *user)
         fprintf(stderr, "\r%.*s\033[K", terminal_width() - 1, line);
         fflush(stderr);
         p->drawn = true;
-    } else if (point->evaluated || clock_now() - p->printed >= PLAIN_SECONDS) {
+    } else if (point->evaluated || (!p->progressive && clock_now() - p->printed >= PLAIN_SECONDS)) {
         fprintf(stderr, "%s\n", line);
         p->printed = clock_now();
     }
@@ -114,8 +164,8 @@ int progress_observe(const asgd_point *point, void *user)
 
 void progress_end(progress *p)
 {
-    if (p->drawn) fputs("\r\033[K", stderr);
-    p->drawn = false;
+    clear_line(p);
+    if (p->progressive) table_line(p);
 }
 
 int progress_close(progress *p)

@@ -15,7 +15,12 @@ typedef struct progress {
     const char *metric;
     double      printed; /* clock at the last plain line */
     char        valid[TEXT_BYTES + 40];
+    /* progressive validation: sums over the run and since the last line of the table */
+    bool        progressive;
+    uint64_t    examples, table_examples;
+    double      loss, table_loss;
     FILE       *log;
+    double      logged; /* clock at the last point in the log */
     const char *log_path;
     bool        log_failed;
 } progress;

@@ -105,11 +105,6 @@ static size_t metric_points(const run_record *r, bool examples, double *x, doubl
     return n;
 }
 
-static bool is_part(const char *metric)
-{
-    return strcmp(metric, "accuracy") == 0 || strcmp(metric, "error") == 0;
-}
-
 static int chart(const page *p, curve what, bool examples)
 {
     size_t points = 0;
@@ -132,15 +127,15 @@ static int chart(const page *p, curve what, bool examples)
     }
     const char *metric = p->runs[0].metric;
     svg_chart   c      = {.x_label = examples ? "examples" : "seconds",
-                          .y_label = what == LOSS ? "training loss" : metric,
+                          .y_label = what == LOSS ? "training loss" : text_metric_name(metric),
                           .series  = series,
                           .n       = p->n,
                           .mark    = what == METRIC ? p->runs[0].target : NAN,
-                          .percent = what == METRIC && is_part(metric),
+                          .percent = what == METRIC && text_metric_is_part(metric),
                           .may_log = what == LOSS};
     char        title[96];
     snprintf(title, sizeof title, "%s%s against %s", what == LOSS ? "Training loss" : "Validation ",
-             what == LOSS ? "" : metric, examples ? "examples" : "time");
+             what == LOSS ? "" : text_metric_name(metric), examples ? "examples" : "time");
     figure_open(p->f, title);
     legend(p);
     svg_lines(p->f, &c);
@@ -256,7 +251,7 @@ static void tiles(const page *p)
     char               b[TEXT_BYTES], name[64];
     fputs("<div class=\"tiles\">\n", p->f);
     if (a->evaluated) {
-        snprintf(name, sizeof name, "validation %s", r->metric);
+        snprintf(name, sizeof name, "validation %s", text_metric_name(r->metric));
         tile(p->f, name, text_metric(b, r->metric, final_metric(r)));
     }
     tile(p->f, "training loss", text_metric(b, "loss", a->train_loss));
@@ -309,7 +304,7 @@ static void results(const page *p)
     if (!isnan(p->runs[0].target)) {
         tag_text(p->f, "<th>to ", p->o->target ? p->o->target : "target", "</th>");
     }
-    snprintf(heading, sizeof heading, "valid %s", p->runs[0].metric);
+    snprintf(heading, sizeof heading, "valid %s", text_metric_name(p->runs[0].metric));
     tag_text(p->f, "<th>", heading, "</th>");
     fputs("<th>train loss</th><th>staleness</th><th>p99</th><th>dropped</th></tr>\n", p->f);
     for (size_t i = 0; i < p->n; i++) results_row(p, i);
@@ -333,6 +328,7 @@ static const char *given(const cli_options *o, const opt_spec *s, char *buf, siz
     case OPT_CHOICE:
     case OPT_WHOLES: return *(const char *const *)field;
     case OPT_WHOLE:
+        if (s->never && *(const uint64_t *)field == ASGD_NEVER) return "never";
         snprintf(buf, bytes, "%llu", (unsigned long long)*(const uint64_t *)field);
         return *(const uint64_t *)field ? buf : NULL;
     case OPT_REAL:
@@ -378,7 +374,7 @@ static void settings(const page *p)
 static void single(const page *p)
 {
     const asgd_result *a = &p->runs->result;
-    char               b[TEXT_BYTES];
+    char               b[TEXT_BYTES], name[64];
     fputs("<h2>Results</h2>\n<div class=\"sheet\"><table class=\"settings\">\n", p->f);
     setting(p->f, "run", p->runs->name);
     if (*p->runs->straggler) setting(p->f, "straggler", p->runs->straggler);
@@ -387,9 +383,13 @@ static void single(const page *p)
     snprintf(b, sizeof b, "%.4g", a->epochs);
     setting(p->f, "epochs", b);
     setting(p->f, "updates", text_count(b, (double)a->updates));
-#define X(name, better)                                                           \
-    if (a->evaluated && !isnan(a->valid.name)) {                                  \
-        setting(p->f, "validation " #name, text_metric(b, #name, a->valid.name)); \
+    if (p->o->progressive) {
+        setting(p->f, "progressive loss", text_metric(b, "logloss", a->online_loss));
+    }
+#define X(metric, better)                                                        \
+    if (a->evaluated && !isnan(a->valid.metric)) {                               \
+        snprintf(name, sizeof name, "validation %s", text_metric_name(#metric)); \
+        setting(p->f, name, text_metric(b, #metric, a->valid.metric));           \
     }
     ASGD_METRIC_MAP(X)
 #undef X

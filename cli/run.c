@@ -3,6 +3,8 @@
 #include "run.h"
 
 #include "file.h"
+#include "reading.h"
+#include "text.h"
 
 #include <errno.h>
 #include <ctype.h>
@@ -22,31 +24,75 @@ double clock_now(void)
 
 /* ---- checks ---- */
 
+/* "loss, accuracy, ...": what --target takes. */
+static void target_names(char *out, size_t bytes)
+{
+    size_t used = 0;
+#define X(name, better)                \
+    if ((better) != 0 && used < bytes) \
+        used += (size_t)snprintf(out + used, bytes - used, "%s" #name, used ? ", " : "");
+    ASGD_METRIC_MAP(X)
+#undef X
+}
+
+static int target_metric(const char *target, const char *metric)
+{
+    const asgd_metrics none = {0};
+    char               list[256];
+    int                better;
+    double             value = asgd_metric_get(&none, metric, &better);
+    if (better != 0) return CLI_OK;
+    target_names(list, sizeof list);
+    if (!isnan(value)) {
+        return cli_fail(CLI_USAGE,
+                        "--target %s: the best %s is 1, neither high nor low, so it cannot be a "
+                        "target; there are: %s",
+                        target, metric, list);
+    }
+#define X(name, sign) #name,
+    static const char *const names[] = {ASGD_METRIC_MAP(X)};
+#undef X
+    const size_t n    = sizeof names / sizeof *names;
+    const char  *near = nearest_name(metric, names, n);
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(metric, text_metric_name(names[i])) == 0) near = names[i];
+    }
+    return cli_fail(CLI_USAGE, "--target %s: there is no metric %s%s%s%s; there are: %s", target,
+                    metric, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "",
+                    list);
+}
+
 static int target_check(const cli_options *o)
 {
     const char *equals = strchr(o->target, '=');
     char        metric[32], *end;
-    int         better;
     if (!equals || (size_t)(equals - o->target) >= sizeof metric) {
         return cli_fail(CLI_USAGE, "--target %s: must be METRIC=VALUE, as in accuracy=0.97",
                         o->target);
     }
     snprintf(metric, sizeof metric, "%.*s", (int)(equals - o->target), o->target);
-    asgd_metrics none = {0};
-    asgd_metric_get(&none, metric, &better);
-    if (better == 0) {
-#define X(name, sign) #name,
-        static const char *const names[] = {ASGD_METRIC_MAP(X)};
-#undef X
-        const char *near = nearest_name(metric, names, sizeof names / sizeof *names);
-        return cli_fail(CLI_USAGE, "--target %s: there is no metric %s%s%s%s; there are: %s",
-                        o->target, metric, near ? " (did you mean " : "", near ? near : "",
-                        near ? "?)" : "", "loss, accuracy, error, auc, logloss, rmse");
-    }
+    int code = target_metric(o->target, metric);
+    if (code != CLI_OK) return code;
     double value = strtod(equals + 1, &end);
     if (end == equals + 1 || *end || !isfinite(value)) {
         return cli_fail(CLI_USAGE, "--target %s: %s is not a number; write it as in %s=0.97",
                         o->target, equals[1] ? equals + 1 : "nothing", metric);
+    }
+    return CLI_OK;
+}
+
+static int progressive_check(const cli_options *o)
+{
+    if (!o->progressive) return CLI_OK;
+    if (o->epochs > 1) {
+        return cli_fail(CLI_USAGE, "--epochs %g: --progressive is one pass; leave one of them out",
+                        o->epochs);
+    }
+    if (o->order && strcmp(o->order, "file") != 0) {
+        return cli_fail(CLI_USAGE,
+                        "--order %s: --progressive takes the examples as they come; leave one of "
+                        "them out",
+                        o->order);
     }
     return CLI_OK;
 }
@@ -61,13 +107,15 @@ int run_check(const cli_options *o)
     if (o->valid && strcmp(o->train, "-") == 0 && strcmp(o->valid, "-") == 0) {
         return cli_fail(CLI_USAGE, "--valid -: standard input is --train already; name a file");
     }
-    if (!o->valid && (o->target || o->patience || o->eval_every > 0)) {
+    const bool patience = o->patience && o->patience != ASGD_NEVER;
+    if (!o->valid && (o->target || patience || o->eval_every > 0)) {
         return cli_fail(CLI_USAGE, "--%s needs --valid PATH, the data to evaluate on",
-                        o->target     ? "target"
-                        : o->patience ? "patience"
-                                      : "eval-every");
+                        o->target  ? "target"
+                        : patience ? "patience"
+                                   : "eval-every");
     }
     if (o->target) code = target_check(o);
+    if (code == CLI_OK) code = progressive_check(o);
     if (code == CLI_OK && o->resume && !o->checkpoint) {
         code = cli_fail(CLI_USAGE, "--resume needs --checkpoint DIR, the folder to go on from");
     }
@@ -78,11 +126,6 @@ int run_check(const cli_options *o)
 }
 
 /* ---- data ---- */
-
-static asgd_source_options source_options(const cli_options *o)
-{
-    return (asgd_source_options){.format = o->format, .label = o->label, .cache = o->cache};
-}
 
 void run_close(run_data *d)
 {
@@ -100,12 +143,14 @@ static float *label_values(const float *labels, uint32_t classes)
     return values;
 }
 
+/* As the model's training data were read. */
 static int open_with(asgd_source **out, const char *path, asgd_source_options *options,
-                     const asgd_schema *schema, const float *labels)
+                     const asgd_schema *schema, const float *labels, const asgd_encoding *encoding)
 {
     float *values = label_values(labels, schema->classes);
     if (!values) return cli_fail(CLI_FAILED, "out of memory");
-    options->features       = schema->features;
+    options->encoding       = encoding;
+    options->features       = encoding ? 0 : schema->features;
     options->label_values   = values;
     options->n_label_values = schema->classes;
     asgd_status s           = asgd_source_open(out, path, options);
@@ -116,18 +161,18 @@ static int open_with(asgd_source **out, const char *path, asgd_source_options *o
 int run_open(run_data *d, const cli_options *o)
 {
     double              start   = clock_now();
-    asgd_source_options options = source_options(o);
-    options.rank_features =
-        !is_folder(o->train) && (!o->format || strcmp(o->format, "libsvm") == 0);
-    *d               = (run_data){0};
-    asgd_status s    = asgd_source_open(&d->train, o->train, &options);
-    int         code = s == ASGD_OK ? CLI_OK : cli_status(s);
+    asgd_source_options options = reading_options(o);
+    options.rank_features       = true;
+    *d                          = (run_data){0};
+    asgd_status s               = asgd_source_open(&d->train, o->train, &options);
+    int         code            = s == ASGD_OK ? CLI_OK : cli_status(s);
+    if (code == CLI_OK) code = reading_check_format(o, d->train);
     if (code == CLI_OK) cli_note(o, "train: %s", asgd_source_describe(d->train));
     if (code == CLI_OK && o->valid) {
-        options           = source_options(o);
+        options           = reading_options(o);
         options.test_part = true;
         code              = open_with(&d->valid, o->valid, &options, asgd_source_schema(d->train),
-                                      asgd_source_labels(d->train));
+                                      asgd_source_labels(d->train), asgd_source_encoding(d->train));
         if (code == CLI_OK) cli_note(o, "valid: %s", asgd_source_describe(d->valid));
     }
     d->load_seconds = clock_now() - start;
@@ -138,9 +183,13 @@ int run_open(run_data *d, const cli_options *o)
 int run_open_for(asgd_source **out, const asgd_model *m, const cli_options *o)
 {
     uint32_t            n;
-    asgd_source_options options = source_options(o);
+    asgd_source_options options = reading_options(o);
     options.test_part           = !o->part || strcmp(o->part, "test") == 0;
-    int code = open_with(out, o->data, &options, asgd_model_schema(m), asgd_model_labels(m, &n));
+    int code                    = reading_check_model(o, m);
+    if (code != CLI_OK) return code;
+    code = open_with(out, o->data, &options, asgd_model_schema(m), asgd_model_labels(m, &n),
+                     asgd_model_encoding(m));
+    if (code == CLI_OK) code = reading_check_format(o, *out);
     if (code == CLI_OK) cli_note(o, "data: %s", asgd_source_describe(*out));
     return code;
 }
@@ -151,9 +200,14 @@ int run_model(asgd_model **m, const cli_options *o, const run_data *d)
 {
     const struct {
         const char *name, *value;
-    } given[]            = {{"hidden", o->hidden},   {"activation", o->activation},
-                            {"dropout", o->dropout}, {"init", o->init},
-                            {"loss", o->loss},       {"bias", o->bias}};
+    } given[]            = {{"hidden", o->hidden},
+                            {"activation", o->activation},
+                            {"dropout", o->dropout},
+                            {"init", o->init},
+                            {"loss", o->loss},
+                            {"bias", o->bias},
+                            {"k", o->k},
+                            {"normalize", o->normalize}};
     char   options[1024] = "";
     size_t used          = 0;
     for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
@@ -181,6 +235,7 @@ void run_config(asgd_config *c, const cli_options *o, const run_data *d)
         .lr               = o->lr,
         .schedule_set     = o->schedule != NULL,
         .warmup           = o->warmup,
+        .progressive      = o->progressive,
         .merge            = (uint32_t)o->merge,
         .hot              = (uint32_t)o->hot,
         .damp             = o->damp,
@@ -203,6 +258,7 @@ void run_config(asgd_config *c, const cli_options *o, const run_data *d)
     if (o->rule) asgd_rule_parse(o->rule, &c->rule.kind);
     if (o->schedule) asgd_schedule_parse(o->schedule, &c->schedule);
     if (o->share) asgd_share_parse(o->share, &c->share);
+    if (o->order) asgd_order_parse(o->order, &c->order);
 }
 
 bool workers_item(const cli_options *o, size_t i, uint32_t *out)
@@ -267,6 +323,7 @@ void run_metric(char out[32], const cli_options *o, const asgd_model *m)
     }
     switch (asgd_model_task(m)) {
     case ASGD_TASK_CLASSES: snprintf(out, 32, "accuracy"); return;
+    case ASGD_TASK_LABELS: snprintf(out, 32, "p1"); return;
     case ASGD_TASK_BINARY: snprintf(out, 32, "auc"); return;
     case ASGD_TASK_REGRESSION: snprintf(out, 32, "rmse"); return;
     }

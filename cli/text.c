@@ -44,14 +44,53 @@ const char *text_seconds(char *buf, double s)
     return buf;
 }
 
+static const struct {
+    const char *name, *people;
+    bool        part;
+    int         decimals;
+} metrics[] = {
+    {"accuracy", "accuracy", true, 2},
+    {"error", "error", true, 2},
+    {"p1", "precision@1", true, 2},
+    {"p3", "precision@3", true, 2},
+    {"p5", "precision@5", true, 2},
+    {"logloss", "logloss", false, 5},
+    {"ne", "ne", false, 5},
+};
+
+/* Its place in the table above, -1: like most. */
+static int metric_find(const char *metric)
+{
+    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++) {
+        if (strcmp(metric, metrics[i].name) == 0) return (int)i;
+    }
+    return -1;
+}
+
+bool text_metric_is_part(const char *metric)
+{
+    const int i = metric_find(metric);
+    return i >= 0 && metrics[i].part;
+}
+
+const char *text_metric_name(const char *metric)
+{
+    const int i = metric_find(metric);
+    return i >= 0 ? metrics[i].people : metric;
+}
+
 const char *text_metric(char *buf, const char *metric, double value)
 {
+    const int i        = metric_find(metric);
+    const int decimals = i >= 0 ? metrics[i].decimals : 4;
     if (!isfinite(value)) {
         snprintf(buf, TEXT_BYTES, "-");
-    } else if (strcmp(metric, "accuracy") == 0 || strcmp(metric, "error") == 0) {
-        snprintf(buf, TEXT_BYTES, "%.2f %%", value * 100);
+    } else if (text_metric_is_part(metric)) {
+        snprintf(buf, TEXT_BYTES, "%.*f %%", decimals, value * 100);
+    } else if (fabs(value) < 10 && fabs(value) >= 1e-3) {
+        snprintf(buf, TEXT_BYTES, "%.*f", decimals, value);
     } else {
-        snprintf(buf, TEXT_BYTES, fabs(value) < 10 && fabs(value) >= 1e-3 ? "%.4f" : "%.4g", value);
+        snprintf(buf, TEXT_BYTES, "%.4g", value);
     }
     return buf;
 }

@@ -11,8 +11,11 @@ enum { TEXT_BYTES = 48 };
 /* All write at most TEXT_BYTES into buf and return it. */
 const char *text_count(char *buf, double x);   /* 60000, 1.21 M */
 const char *text_seconds(char *buf, double s); /* 850 ms, 12.3 s, 4 min 05 s; - for NaN */
-/* 97.31 % where the metric is a part of all, else four significant digits; - for NaN. */
+/* 97.31 % where the metric is a part of all, else four or more significant digits; - for NaN. */
 const char *text_metric(char *buf, const char *metric, double value);
+bool        text_metric_is_part(const char *metric);
+/* What people call it: precision@1 for p1. */
+const char *text_metric_name(const char *metric);
 
 enum { TABLE_COLUMNS = 12, TABLE_CELL = 64 };
 typedef struct text_table {

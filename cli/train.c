@@ -70,11 +70,14 @@ static void summary(const cli_options *o, const run_record *r)
              text_count(b[1], record_rate(r)), text_seconds(b[2], r->load_seconds));
     row(&t, "time", line);
     row(&t, "train loss", text_metric(b[0], "loss", a->train_loss));
+    if (o->progressive) {
+        row(&t, "progressive loss", text_metric(b[0], "logloss", a->online_loss));
+    }
     if (a->evaluated) {
-#define X(name, better)                                         \
-    if (!isnan(a->valid.name)) {                                \
-        snprintf(line, sizeof line, "valid %s", #name);         \
-        row(&t, line, text_metric(b[0], #name, a->valid.name)); \
+#define X(name, better)                                                   \
+    if (!isnan(a->valid.name)) {                                          \
+        snprintf(line, sizeof line, "valid %s", text_metric_name(#name)); \
+        row(&t, line, text_metric(b[0], #name, a->valid.name));           \
     }
         ASGD_METRIC_MAP(X)
 #undef X
@@ -96,9 +99,9 @@ static void summary(const cli_options *o, const run_record *r)
     }
     if (a->damped) row(&t, "damped", text_count(b[0], (double)a->damped));
     if (a->dropped) row(&t, "dropped", text_count(b[0], (double)a->dropped));
-    for (size_t i = 0; i < t.rows; i++) printf("%-15s %s\n", t.cells[i][0], t.cells[i][1]);
-    if (o->output) printf("%-15s %s\n", "model in", o->output);
-    if (o->report) printf("%-15s %s\n", "report in", o->report);
+    for (size_t i = 0; i < t.rows; i++) printf("%-18s %s\n", t.cells[i][0], t.cells[i][1]);
+    if (o->output) printf("%-18s %s\n", "model in", o->output);
+    if (o->report) printf("%-18s %s\n", "report in", o->report);
     table_free(&t);
 }
 
@@ -184,7 +187,8 @@ static int run(const cli_options *o, training *t)
     c.backup    = early.backup;
     c.straggler = early.straggler;
     c.observe   = progress_observe;
-    c.user      = &t->progress;
+    if (o->progressive) c.report_every = 0.05; /* its table begins early */
+    c.user = &t->progress;
 
     run_record *r = &t->record;
     record_init(r, o, t->model, &t->data);

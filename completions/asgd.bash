@@ -14,19 +14,20 @@ _asgd()
         return
     fi
     if [ "$command" = help ]; then
-        COMPREPLY=($(compgen -W "train eval predict compare synth inspect linear softmax mlp" -- "$cur"))
+        COMPREPLY=($(compgen -W "train eval predict compare synth inspect linear softmax mlp fm ffm" -- "$cur"))
         return
     fi
     case $prev in
     -o) prev=--output ;;
+    -q) prev=--interactions ;;
     esac
-    while IFS='|' read -r option arg choices _; do
+    while IFS=$'\001' read -r option arg choices _; do
         [ "$option" = "$prev" ] && [ -n "$arg" ] || continue
         if [ -n "$choices" ]; then
             COMPREPLY=($(compgen -W "${choices//,/ }" -- "$cur"))
         elif [ "$option" = --target ]; then
             compopt -o nospace 2>/dev/null
-            COMPREPLY=($(compgen -S = -W "loss accuracy error auc logloss rmse" -- "$cur"))
+            COMPREPLY=($(compgen -S = -W "loss accuracy error auc logloss ne rmse mae p1 p3 p5" -- "$cur"))
         else
             case $arg in
             PATH | FILE* | DIR)
@@ -36,7 +37,7 @@ _asgd()
             esac
         fi
         return
-    done < <("${COMP_WORDS[0]}" help --complete "$command" 2>/dev/null | tr '\t' '|')
+    done < <("${COMP_WORDS[0]}" help --complete "$command" 2>/dev/null | tr '\t' '\001')
 
     case $cur in
     -*)
@@ -47,10 +48,10 @@ _asgd()
     esac
     case $command in
     train | compare)
-        [ "$COMP_CWORD" -eq 2 ] && COMPREPLY=($(compgen -W "linear softmax mlp" -- "$cur"))
+        [ "$COMP_CWORD" -eq 2 ] && COMPREPLY=($(compgen -W "linear softmax mlp fm ffm" -- "$cur"))
         ;;
     synth)
-        [ "$COMP_CWORD" -eq 2 ] && COMPREPLY=($(compgen -W "digits" -- "$cur"))
+        [ "$COMP_CWORD" -eq 2 ] && COMPREPLY=($(compgen -W "digits clicks" -- "$cur"))
         ;;
     *)
         compopt -o filenames 2>/dev/null

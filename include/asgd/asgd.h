@@ -72,6 +72,12 @@ typedef struct asgd_batch {
     const uint32_t *len;    /* [n] */
     const uint32_t *idx;    /* feature numbers, increasing inside an example */
     const float    *val;    /* their values; NULL: all 1 */
+    const uint16_t *field;  /* the field of each entry, below schema.fields; NULL: there are none */
+    /* Data with a set of labels each (schema.label_sets): example i has label_len[i] of them, from
+     * label[label_begin[i]] on, increasing and below schema.classes; its y is then 0. */
+    const uint64_t *label_begin; /* [n], or NULL */
+    const uint32_t *label_len;   /* [n] */
+    const uint32_t *label;
     uint64_t        position; /* of the first example in the run, counted from 0 over all epochs */
 } asgd_batch;
 
@@ -81,21 +87,43 @@ typedef struct asgd_schema {
     uint64_t nonzeros; /* entries stored; examples * features where dense */
     uint32_t features;
     uint32_t classes; /* distinct labels 0..classes-1; 0: real-valued targets */
+    uint32_t fields;  /* groups of features, as columns of a table are; 0: there are none */
     bool     dense;
+    bool     label_sets; /* an example has any number of the labels, not one */
     float    y_min, y_max;
 } asgd_schema;
 
 typedef struct asgd_source asgd_source;
 
+/* How text became features: which feature of the file each row of a model is, and what the format
+ * chose (columns, bins, hashing).  A source that is read with the encoding of another, or of a
+ * trained model, has the same features; what that one never saw is left out. */
+typedef struct asgd_encoding asgd_encoding;
+
 /* How to read a file or folder; zero-initialise for the defaults. */
 typedef struct asgd_source_options {
-    const char *format;    /* "idx", "libsvm", "csv"; NULL: guessed from the name and first bytes */
+    /* "idx", "libsvm", "libffm", "criteo", "csv", "vw", "xc"; NULL: guessed from the name and first
+     * bytes, or that of `encoding` */
+    const char *format;
     bool        test_part; /* idx folders: read t10k-* instead of train-* */
-    const char *label;     /* csv: name or number (from 1) of the label column; NULL: the first */
     const char *cache;    /* folder for the binary cache; NULL: beside the file; "none": no cache */
     uint32_t    features; /* width to force, e.g. that of the training data; 0: what is found */
     uint32_t    threads;  /* for parsing; 0: one per core */
-    bool        rank_features; /* libsvm: number features by falling frequency, for share hot */
+    /* libsvm, libffm: keep only the features that occur, numbered by falling frequency (the other
+     * sparse text formats always do): small tables, and what share hot needs */
+    bool rank_features;
+    /* hashing formats (csv, criteo, vw): features are the low `hash_bits` bits of a hash, 10..32;
+     * 0: 32, where collisions are few */
+    uint32_t    hash_bits;
+    const char *label;        /* csv: name or number (from 1) of the label column; NULL: the first */
+    const char *weight;       /* csv: the column of instance weights; NULL: none */
+    const char *ignore;       /* csv: columns to leave out, "a,b" */
+    const char *categorical;  /* csv: columns whose values are names even where they are numbers */
+    uint32_t    bins;         /* csv, criteo: numbers of a mixed table are cut into so many groups; 0: 32 */
+    const char *interactions; /* vw: pairs of namespaces to multiply out, "ab,cd" (vw's -q) */
+    /* read as this encoding says; borrowed until the source is closed.  NULL: make one where the
+     * format has one */
+    const asgd_encoding *encoding;
     /* the trained model's labels: class c stands for label_values[c]; NULL: found in the data */
     const float *label_values;
     uint32_t     n_label_values;
@@ -123,7 +151,17 @@ ASGD_API const char *asgd_source_describe(const asgd_source *s); /* [any] */
 /* [classes] the value each class number stands for in the file (-1 and 1 for a9a); NULL:
  * themselves. */
 ASGD_API const float *asgd_source_labels(const asgd_source *s); /* [any] */
-ASGD_API void         asgd_source_close(asgd_source *s);        /* [owner] */
+/* The encoding it was read with or made; NULL: feature f of the file is feature f. */
+ASGD_API const asgd_encoding *asgd_source_encoding(const asgd_source *s); /* [any] */
+ASGD_API void                 asgd_source_close(asgd_source *s);          /* [owner] */
+
+/* [*rows] the feature of the file that each row stands for: its number counted from 0, or its hash. */
+ASGD_API const uint32_t *asgd_encoding_keys(const asgd_encoding *e, uint32_t *rows); /* [any] */
+/* Names of n features, found by reading text that has them: names[i], malloc'ed, for key[i]; NULL
+ * where the text lacks it.  For formats whose features are numbers the name is the number. */
+ASGD_API asgd_status asgd_encoding_names(const asgd_encoding *e, const char *path,
+                                         const asgd_source_options *options, const uint32_t *key,
+                                         uint32_t n, char **names); /* [owner] */
 
 /* ---- parameters: tables of rows ---- */
 
@@ -191,7 +229,7 @@ ASGD_API float asgd_dot_sparse(const asgd_sink *s, int table, uint32_t n, const 
 typedef struct asgd_stats {
     double   loss;    /* sum over examples of weight * loss */
     double   weight;  /* sum of weights */
-    uint64_t correct; /* classification: examples whose best class is y */
+    uint64_t correct; /* classification: examples whose best class is y (is among its labels) */
 } asgd_stats;
 
 /* What predictions mean, so that metrics can be computed. */
@@ -199,6 +237,7 @@ typedef enum asgd_task {
     ASGD_TASK_REGRESSION, /* out[n][1]: the value */
     ASGD_TASK_BINARY,     /* out[n][1]: probability (logistic) or margin (hinge) of class 1 */
     ASGD_TASK_CLASSES,    /* out[n][classes]: probabilities */
+    ASGD_TASK_LABELS,     /* out[n][classes]: the probability of each label, on its own */
 } asgd_task;
 
 typedef struct asgd_model_ops {
@@ -216,6 +255,11 @@ typedef struct asgd_model_ops {
      * seed of this batch's own, the same on every replay. */
     void (*step)(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
                  void *scratch, uint64_t random, asgd_stats *st);
+    /* Hot path, NULL: step() it is.  Makes b->n updates of one example each, in order: what n calls of
+     * step() with one example would do, without their cost, and with the next examples' rows asked
+     * for ahead.  Used where the batch is 1. */
+    void (*steps)(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
+                  void *scratch, uint64_t random, asgd_stats *st);
     /* Hot path: out [n][outputs]; adds to *st where st is not NULL.  NULL: the model cannot be
      * evaluated. */
     void (*predict)(const void *self, const asgd_batch *b, const asgd_view *w, const asgd_sink *g,
@@ -227,7 +271,7 @@ typedef struct asgd_model asgd_model;
 /* An own model.  *self (self_bytes long, NULL where 0) is copied. */
 ASGD_API asgd_status asgd_model_new(asgd_model **out, const asgd_model_ops *ops, const void *self,
                                     const asgd_schema *d); /* [owner] */
-/* A model of the library: "linear", "softmax" or "mlp" with its options as "key=value key=value";
+/* A model of the library: "linear", "softmax", "mlp", "fm" or "ffm" with its options as "key=value key=value";
  * NULL or "": the defaults.  asgd_model_help() lists them. */
 ASGD_API asgd_status asgd_model_named(asgd_model **out, const char *name, const char *options,
                                       const asgd_schema *d); /* [owner] */
@@ -243,7 +287,9 @@ ASGD_API asgd_task   asgd_model_task(const asgd_model *m);
 ASGD_API const asgd_schema *asgd_model_schema(const asgd_model *m);
 /* [n_label_values] what each class stands for; NULL: the numbers themselves */
 ASGD_API const float      *asgd_model_labels(const asgd_model *m, uint32_t *n);
-ASGD_API int               asgd_model_tables(const asgd_model *m);
+/* The training data's encoding, NULL: none.  Read data for this model with it. */
+ASGD_API const asgd_encoding *asgd_model_encoding(const asgd_model *m);
+ASGD_API int                  asgd_model_tables(const asgd_model *m);
 ASGD_API const asgd_table *asgd_model_table(const asgd_model *m, int table);
 /* Row r of a table, dim floats; NULL where there is none.  Writable: set it before training. */
 ASGD_API float *asgd_model_row(asgd_model *m, int table, uint64_t r);
@@ -264,9 +310,19 @@ ASGD_API asgd_status asgd_predict(const asgd_model *m, asgd_source *data, uint32
     X(error, -1)           \
     X(auc, 1)              \
     X(logloss, -1)         \
-    X(rmse, -1)
+    X(ne, -1)              \
+    X(calibration, 0)      \
+    X(rmse, -1)            \
+    X(mae, -1)             \
+    X(p1, 1)               \
+    X(p3, 1)               \
+    X(p5, 1)
 
-/* NaN where a metric makes no sense for the model. */
+/* NaN where a metric makes no sense for the model.  Instance weights count.
+ *   ne           normalised entropy: logloss over that of always predicting the mean label (He et
+ *                al. 2014)
+ *   calibration  mean prediction over mean label; best is 1, so it cannot be a target
+ *   p1 p3 p5     precision@k: of the k labels predicted first, the part that is right */
 typedef struct asgd_metrics {
 #define X(name, better) double name;
     ASGD_METRIC_MAP(X)
@@ -309,11 +365,18 @@ typedef struct asgd_rule {
     asgd_rule_kind kind;
     float          beta1;  /* momentum, adam: 0.9;  rmsprop: 0.99 (decay of its statistics) */
     float          beta2;  /* adam: 0.999;  ftrl: its beta, 1 */
-    float          eps;    /* adagrad, rmsprop, adam: added to the root, 1e-8 */
+    /* adam: added to the root, 1e-8;  rmsprop: added under the root, 1e-8;  adagrad: added under the
+     * root, which is what its sums of squares begin at: the model's default, or 1e-12 */
+    float          eps;
     float          l1, l2; /* penalty l1 * |w| + l2/2 * w^2 on the rows a step touches */
 } asgd_rule;
 
 typedef enum asgd_schedule { ASGD_CONSTANT, ASGD_LINEAR, ASGD_COSINE } asgd_schedule;
+
+typedef enum asgd_order {
+    ASGD_ORDER_SHUFFLE, /* a new random order every epoch */
+    ASGD_ORDER_FILE,    /* as the data come */
+} asgd_order;
 
 /* Staleness of an update, in updates: how many by other workers entered the parameters between the
  * read it was computed on and its own entering them. */
@@ -345,6 +408,8 @@ typedef struct asgd_point {
 /* Called on the thread in asgd_train(), never by a worker.  Not 0: stop the run (ESTOPPED). */
 typedef int asgd_observer(const asgd_point *p, void *user);
 
+enum { ASGD_NEVER = INT32_MAX };
+
 typedef struct asgd_config {
     uint32_t      workers; /* 0: one per core */
     asgd_mode     mode;
@@ -357,6 +422,10 @@ typedef struct asgd_config {
     asgd_schedule schedule;
     bool          schedule_set; /* false: the model's default schedule */
     double        warmup;       /* part of the run, 0..1, in which lr rises from 0 */
+    asgd_order    order;
+    /* one pass in the order of the file; result.online_loss is then the progressive validation loss
+     * (Blum, Kalai, Langford 1999) */
+    bool progressive;
 
     uint32_t merge; /* replica, hot: examples of a worker between merges; 0: chosen */
     uint32_t hot;   /* hot: private rows; 0: 4096 */
@@ -369,7 +438,9 @@ typedef struct asgd_config {
     asgd_source *valid;       /* evaluated as training goes on, NULL: none; borrowed */
     double       eval_every;  /* examples; 0: an epoch */
     const char  *target;      /* stop when reached: "accuracy=0.97" */
-    uint32_t     patience;    /* stop after so many evaluations without a better loss; 0: never */
+    /* stop after so many evaluations without a better loss, and keep the best parameters; 0: the
+     * model's default (fm, ffm: 2; others: never), ASGD_NEVER */
+    uint32_t     patience;
     double       max_seconds; /* 0: no limit */
 
     const char *checkpoint;       /* folder, NULL: none */
@@ -402,6 +473,8 @@ typedef struct asgd_result {
     uint64_t       dropped;    /* examples whose gradients sync with backup workers threw away */
     uint64_t       damped;     /* updates that entered with less weight, being very stale */
     double         train_loss; /* mean over the last epoch's worth of examples */
+    /* mean over all examples of the run of the loss just before the update that the example made */
+    double         online_loss;
     bool           evaluated;
     asgd_metrics   valid;          /* at the end */
     double         target_seconds; /* when the target was first met; NaN: not */
@@ -433,6 +506,8 @@ ASGD_API bool        asgd_rule_parse(const char *text, asgd_rule_kind *out);
 ASGD_API const char *asgd_rule_name(asgd_rule_kind r);
 ASGD_API bool        asgd_schedule_parse(const char *text, asgd_schedule *out);
 ASGD_API const char *asgd_schedule_name(asgd_schedule s);
+ASGD_API bool        asgd_order_parse(const char *text, asgd_order *out);
+ASGD_API const char *asgd_order_name(asgd_order o);
 
 /* ---- synthetic data ---- */
 
@@ -440,6 +515,20 @@ ASGD_API const char *asgd_schedule_name(asgd_schedule s);
  * noise.  Examples i of one seed are the same however many are asked for. */
 ASGD_API asgd_status asgd_synth_digits(const char *folder, uint64_t train, uint64_t test,
                                        uint64_t seed);
+
+/* Click-like data with a known best: see src/data/synth_clicks.c for the law they are drawn from. */
+typedef struct asgd_clicks {
+    uint64_t    rows;
+    uint64_t    first; /* number of the first row: rows 400000.. of one seed are test data for 0.. */
+    uint64_t    seed;
+    const char *format; /* "libffm", "libsvm", "vw", "criteo", "csv"; NULL: libffm */
+    uint32_t    fields; /* 0: 39 */
+    uint32_t    threads;
+} asgd_clicks;
+/* Writes the rows (beside, then renamed) and gives the mean log loss that nobody can beat on them:
+ * that of the probabilities which the labels were drawn from.  "-": standard output. */
+ASGD_API asgd_status asgd_synth_clicks(const char *path, const asgd_clicks *c,
+                                       double *bayes_logloss); /* [any] */
 
 /* ---- the machine ---- */
 

@@ -70,10 +70,10 @@ asgd_status asgdi_file_write(asgdi_file *file, const void *data, size_t bytes)
     return ASGD_OK;
 }
 
-asgd_status asgdi_file_commit(asgdi_file *file)
+static asgd_status commit(asgdi_file *file, bool sync)
 {
     int e = 0;
-    if (fflush(file->f) != 0 || fsync(fileno(file->f)) != 0) e = errno;
+    if (fflush(file->f) != 0 || (sync && fsync(fileno(file->f)) != 0)) e = errno;
     if (fclose(file->f) != 0 && !e) e = errno;
     file->f = NULL;
     if (!e && rename(file->temporary, file->path) != 0) e = errno;
@@ -86,6 +86,16 @@ asgd_status asgdi_file_commit(asgdi_file *file)
     }
     asgdi_file_abandon(file);
     return s;
+}
+
+asgd_status asgdi_file_commit(asgdi_file *file)
+{
+    return commit(file, true);
+}
+
+asgd_status asgdi_file_commit_later(asgdi_file *file)
+{
+    return commit(file, false);
 }
 
 void asgdi_file_abandon(asgdi_file *file)

@@ -13,21 +13,8 @@ void *asgdi_reserve(asgd_source *s, size_t n, size_t size);
 /* s becomes the owner of a malloc'ed block, or of a mapping. */
 void asgdi_adopt(asgd_source *s, void *block);
 void asgdi_adopt_map(asgd_source *s, void *map, size_t bytes);
-/* Makes a mapping that s owns writable (it is private: the file never changes). */
-asgd_status asgdi_make_writable(asgd_source *s);
-
 /* Fills what follows from the arrays: nonzeros, max_len, y_min, y_max. */
 void asgdi_summarize(asgd_source *s);
-
-/* Turns the targets as read, y[examples] (s->y points to the same), into class numbers where they
- * are labels, by options->label_values if given: sets schema.classes and labels.  line_of(ctx, i)
- * says where example i stands, for the message. */
-asgd_status asgdi_classify(asgd_source *s, float *y, const char *name, const asgd_source_options *o,
-                           uint64_t (*line_of)(const void *ctx, uint64_t example), const void *ctx);
-
-/* Renumbers the features of a sparse source: feature f becomes rank[f]; NULL: by falling frequency,
- * ties by number.  Entries are sorted again and s->rank set. */
-asgd_status asgdi_rank(asgd_source *s, const uint32_t *rank, uint32_t threads);
 
 /* "libsvm, 32561 examples, ..." and NOTE, which may be "". */
 void asgdi_describe(asgd_source *s, const char *format, const char *note);

@@ -1,12 +1,12 @@
 /* cache.c -- parsed text in a binary file, memory-mapped on the next run.
  *
- * File: a header of 192 bytes, then the sections (start, idx, val, y, labels, rank, dense), each
- * beginning at a multiple of 64 bytes; numbers as this machine has them.  It is valid for one
- * source (size and modification time) and one set of options that matter to parsing.
+ * File: a header of 256 bytes, then the sections (enum below), each beginning at a multiple of 64
+ * bytes; numbers as this machine has them.  It is valid for one source (size and modification time)
+ * and one set of options that matter to parsing, a given encoding among them.
  *
  * Invariant: a damaged, foreign or forged cache is no cache.  Sizes are recomputed from the header's
  * counts and compared with the file's size; a checksum covers the header, another all sections; and
- * start[] and idx[] are checked entry by entry besides, since what the models index with must not
+ * every number that something is indexed with is checked besides, since what the models do must not
  * rest on a checksum that anybody can compute.  One pass over the memory, by all threads. */
 #define _GNU_SOURCE
 #include "data/cache.h"
@@ -27,11 +27,35 @@
 #include "base/sys.h"
 #include "data/build.h"
 #include "data/parallel.h"
+#include "data/rows.h"
 
 #define BYTE_ORDER_MARK UINT32_C(0x01020304)
 static const char magic[8] = {'A', 'S', 'G', 'D', 'C', 'A', 'C', 'H'};
-enum { VERSION = 1, ALIGN = 64, LEAST_TEXT = 256 << 10, BLOCK = 1 << 20 };
-enum { START, IDX, VAL, Y, LABELS, RANK, DENSE, SECTIONS };
+enum { VERSION = 2, ALIGN = 64, LEAST_TEXT = 256 << 10, BLOCK = 1 << 20 };
+enum {
+    START,
+    IDX,
+    VAL,
+    FIELD,
+    Y,
+    WEIGHT,
+    LABELS,
+    LABEL_START,
+    LABEL,
+    KEYS,
+    RECIPE,
+    DENSE,
+    SECTIONS
+};
+enum { /* flags */
+       IS_DENSE   = 1,
+       VALUED     = 2,
+       WEIGHTED   = 4,
+       LABELLED   = 8, /* classes have values of their own */
+       LABEL_SETS = 16,
+       ENCODED    = 32, /* it has an encoding of its own */
+       FLAGS      = 64
+};
 
 typedef struct header {
     char     magic[8];
@@ -40,13 +64,14 @@ typedef struct header {
     int64_t  source_mtime;
     uint64_t options;
     uint64_t examples, nonzeros, dropped;
-    uint32_t features, classes, dense, ranked;
+    uint64_t labels, recipe_bytes;
+    uint32_t features, classes, fields, flags;
     uint64_t bytes[SECTIONS];
+    uint64_t zero[6];
     uint64_t content_sum;
-    uint64_t zero[5];
     uint64_t header_sum; /* of all before it */
 } header;
-_Static_assert(sizeof(header) == 192, "the header has no holes");
+_Static_assert(sizeof(header) == 256, "the header has no holes");
 
 static uint64_t sum_bytes(const void *data, size_t n, uint64_t seed)
 {
@@ -73,18 +98,33 @@ static uint64_t sum_text(const char *s, uint64_t seed)
 /* Everything in the options that changes what parsing gives. */
 static uint64_t sum_options(const asgd_source_options *o, const char *format)
 {
-    uint64_t h    = sum_text(format, 1);
-    h             = sum_text(o->label, h);
-    uint64_t n    = o->label_values ? (uint64_t)o->n_label_values + 1 : 0;
-    uint64_t w[3] = {o->features, o->rank_features, n};
-    h             = sum_bytes(w, sizeof w, h);
-    return n > 1 ? sum_bytes(o->label_values, o->n_label_values * sizeof(float), h) : h;
+    const char *const text[] = {format,
+                                o->label,
+                                o->weight,
+                                o->ignore,
+                                o->categorical,
+                                o->interactions,
+                                o->encoding ? o->encoding->recipe : NULL};
+    uint64_t          h = 1, n = o->label_values ? (uint64_t)o->n_label_values + 1 : 0;
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++) h = sum_text(text[i], h);
+    uint64_t w[] = {o->features,
+                    o->rank_features,
+                    o->hash_bits,
+                    o->bins,
+                    n,
+                    o->encoding ? o->encoding->rows : UINT64_MAX,
+                    o->encoding ? o->encoding->fields : 0};
+    h            = sum_bytes(w, sizeof w, h);
+    if (n > 1) h = sum_bytes(o->label_values, o->n_label_values * sizeof(float), h);
+    if (o->encoding) h = sum_bytes(o->encoding->key, o->encoding->rows * sizeof(uint32_t), h);
+    return h;
 }
 
 asgd_status asgdi_cache_open(asgdi_cache *c, const asgdi_input *in, const asgd_source_options *o,
                              const char *format)
 {
-    *c          = (asgdi_cache){.source_bytes = in->file_bytes, .source_mtime = in->mtime_ns};
+    *c = (asgdi_cache){
+        .source_bytes = in->file_bytes, .source_mtime = in->mtime_ns, .encoding = o->encoding};
     bool beside = !o->cache || !*o->cache;
     if (!in->regular || (!beside && strcmp(o->cache, "none") == 0)) return ASGD_OK;
     c->options = sum_options(o, format);
@@ -120,22 +160,35 @@ void asgdi_cache_close(asgdi_cache *c)
 /* Bytes of each section by the header's counts; false where they are absurd. */
 static bool layout(const header *h, uint64_t bytes[SECTIONS])
 {
-    uint64_t n = h->examples, f = h->features, m = h->nonzeros;
-    if (n == 0 || f == 0 || f > INT32_MAX || n > UINT64_C(1) << 40 || m > UINT64_C(1) << 40 ||
-        h->classes > UINT32_C(1) << 24 || h->dense > 1 || h->ranked > 1 || (h->dense && h->ranked))
+    const uint64_t most = UINT64_C(1) << 40;
+    uint64_t       n = h->examples, f = h->features, m = h->nonzeros, product = 0;
+    bool           dense = h->flags & IS_DENSE, sets = h->flags & LABEL_SETS;
+    if (n == 0 || f > INT32_MAX || n > most || m > most || h->labels > most ||
+        h->classes > UINT32_C(1) << 24 || h->fields > ASGDI_FIELDS_MAX || h->flags >= FLAGS ||
+        h->recipe_bytes > UINT32_MAX)
         return false;
-    uint64_t product = 0;
-    if (h->dense && (__builtin_mul_overflow(n, f, &product) || product != m)) return false;
-    if (m > UINT64_C(1) << 40) return false;
+    if (dense && (__builtin_mul_overflow(n, f, &product) || product != m || h->fields))
+        return false;
+    if ((!sets && h->labels) || (!(h->flags & ENCODED) && h->recipe_bytes)) return false;
     memset(bytes, 0, SECTIONS * sizeof *bytes);
     bytes[Y]      = n * 4;
-    bytes[LABELS] = (uint64_t)h->classes * 4;
-    if (h->dense) {
-        bytes[DENSE] = product * 4;
+    bytes[WEIGHT] = h->flags & WEIGHTED ? n * 4 : 0;
+    bytes[LABELS] = h->flags & LABELLED ? (uint64_t)h->classes * 4 : 0;
+    if (dense) {
+        bytes[DENSE] = m * 4;
     } else {
         bytes[START] = (n + 1) * 8;
-        bytes[IDX] = bytes[VAL] = m * 4;
-        bytes[RANK]             = h->ranked ? f * 4 : 0;
+        bytes[IDX]   = m * 4;
+        bytes[VAL]   = h->flags & VALUED ? m * 4 : 0;
+        bytes[FIELD] = h->fields ? m * 2 : 0;
+    }
+    if (sets) {
+        bytes[LABEL_START] = (n + 1) * 8;
+        bytes[LABEL]       = h->labels * 4;
+    }
+    if (h->flags & ENCODED) {
+        bytes[KEYS]   = f * 4;
+        bytes[RECIPE] = h->recipe_bytes;
     }
     return true;
 }
@@ -153,121 +206,189 @@ static uint64_t header_sum(const header *h)
 /* ---- checks ---- */
 
 typedef struct check {
-    const uint8_t  *content; /* all sections */
-    uint64_t        bytes;
-    const uint64_t *start;
-    const uint32_t *idx;
-    const float    *y;
-    uint64_t        examples, nonzeros;
-    uint32_t        features, classes, parts;
-    asgdi_u64       sum;
-    asgdi_u32       bad;
+    const uint8_t *section[SECTIONS];
+    uint64_t       bytes[SECTIONS];
+    uint64_t       examples, nonzeros, labels;
+    uint32_t       features, fields, classes, parts;
+    bool           only_sum, label_sets;
+    asgdi_u64      sum;
+    asgdi_u32      bad;
 } check;
-
-/* The sum over blocks of their checksums, each with its place mixed in: any order gives the same. */
-static uint64_t sum_blocks(const uint8_t *content, uint64_t bytes, uint64_t from, uint64_t to)
-{
-    uint64_t sum = 0;
-    for (uint64_t b = from; b < to; b++) {
-        uint64_t at = b * BLOCK, n = bytes - at < BLOCK ? bytes - at : (uint64_t)BLOCK;
-        sum += sum_bytes(content + at, n, b + 4);
-    }
-    return sum;
-}
 
 static uint64_t blocks(uint64_t bytes)
 {
     return (bytes + BLOCK - 1) / BLOCK;
 }
 
+/* Part k of the sum over all blocks of all sections of their checksums, each with its place mixed in:
+ * any order gives the same. */
+static uint64_t sum_part(const check *c, uint32_t k)
+{
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < SECTIONS; i++) {
+        uint64_t n = blocks(c->bytes[i]), to = asgdi_part(n, c->parts, k + 1);
+        for (uint64_t b = asgdi_part(n, c->parts, k); b < to; b++) {
+            uint64_t at = b * BLOCK, rest = c->bytes[i] - at;
+            sum += sum_bytes(c->section[i] + at, rest < BLOCK ? rest : (uint64_t)BLOCK,
+                             i << 48 | (b + 4));
+        }
+    }
+    return sum;
+}
+
+static bool entries_ok(const check *c, const uint64_t *start, uint64_t i)
+{
+    const uint32_t *idx   = (const void *)c->section[IDX];
+    const uint16_t *field = (const void *)c->section[FIELD];
+    uint64_t        a = start[i], b = start[i + 1];
+    uint32_t        wrong = 0; /* no early way out: the loops are then as fast as memory */
+    if (a > b || b > c->nonzeros || b - a > c->features) return false;
+    if (b > a && idx[b - 1] >= c->features) return false;
+    for (uint64_t j = a + 1; j < b; j++) wrong |= idx[j] <= idx[j - 1];
+    for (uint64_t j = a; field && j < b; j++) wrong |= field[j] >= c->fields;
+    return !wrong;
+}
+
+static bool labels_ok(const check *c, const uint64_t *start, uint64_t i)
+{
+    const uint32_t *label = (const void *)c->section[LABEL];
+    uint64_t        a = start[i], b = start[i + 1];
+    if (a > b || b > c->labels) return false;
+    if (b > a && label[b - 1] >= c->classes) return false;
+    for (uint64_t j = a + 1; j < b; j++)
+        if (label[j] <= label[j - 1]) return false;
+    return true;
+}
+
 static bool examples_ok(const check *c, uint64_t from, uint64_t to)
 {
+    const uint64_t *start       = (const void *)c->section[START];
+    const uint64_t *label_start = (const void *)c->section[LABEL_START];
+    const float    *y = (const void *)c->section[Y], *weight = (const void *)c->section[WEIGHT];
     for (uint64_t i = from; i < to; i++) {
-        if (!isfinite(c->y[i])) return false;
-        if (c->classes &&
-            !(c->y[i] >= 0 && c->y[i] < (float)c->classes && c->y[i] == floorf(c->y[i])))
+        if (!isfinite(y[i])) return false;
+        if (c->label_sets
+                ? y[i] != 0
+                : c->classes && !(y[i] >= 0 && y[i] < (float)c->classes && y[i] == floorf(y[i])))
             return false;
-        if (!c->start) continue;
-        uint64_t a = c->start[i], b = c->start[i + 1];
-        if (a > b || b > c->nonzeros || b - a > c->features) return false;
-        if (b > a && c->idx[b - 1] >= c->features) return false;
-        bool falls = false; /* no early way out: the loop is then as fast as memory */
-        for (uint64_t j = a + 1; j < b; j++) falls |= c->idx[j] <= c->idx[j - 1];
-        if (falls) return false;
+        if (weight && !(isfinite(weight[i]) && weight[i] >= 0)) return false;
+        if (start && !entries_ok(c, start, i)) return false;
+        if (label_start && !labels_ok(c, label_start, i)) return false;
     }
     return true;
 }
 
 static void check_part(void *ctx, uint32_t k)
 {
-    check   *c = ctx;
-    uint64_t n = blocks(c->bytes);
-    asgdi_add_relaxed(&c->sum, sum_blocks(c->content, c->bytes, asgdi_part(n, c->parts, k),
-                                          asgdi_part(n, c->parts, k + 1)));
-    if (!examples_ok(c, asgdi_part(c->examples, c->parts, k),
-                     asgdi_part(c->examples, c->parts, k + 1)))
+    check *c = ctx;
+    asgdi_add_relaxed(&c->sum, sum_part(c, k));
+    if (!c->only_sum && !examples_ok(c, asgdi_part(c->examples, c->parts, k),
+                                     asgdi_part(c->examples, c->parts, k + 1)))
         asgdi_store_relaxed(&c->bad, 1);
 }
 
-static bool permutation(const uint32_t *rank, uint32_t n)
+static uint64_t sum_sections(const void *const section[SECTIONS], const uint64_t bytes[SECTIONS])
 {
-    uint8_t *seen = asgdi_calloc(n, 1);
-    bool     ok   = seen != NULL;
-    for (uint32_t f = 0; ok && f < n; f++) {
-        ok = rank[f] < n && !seen[rank[f]];
-        if (ok) seen[rank[f]] = 1;
+    check    c   = {.only_sum = true};
+    uint64_t all = 0;
+    for (int i = 0; i < SECTIONS; i++) {
+        c.section[i] = section[i];
+        c.bytes[i]   = bytes[i];
+        all += bytes[i];
     }
-    asgdi_free(seen);
+    c.parts = asgdi_parts(0, all, BLOCK);
+    asgdi_parallel(c.parts, check_part, &c);
+    return asgdi_load_relaxed(&c.sum);
+}
+
+/* Where the sections begin.  false: they do not fill the file, or what is between them is not 0. */
+static bool find_sections(const uint8_t *map, uint64_t size, const uint64_t bytes[SECTIONS],
+                          const void *section[SECTIONS])
+{
+    uint64_t at = sizeof(header);
+    for (int i = 0; i < SECTIONS; i++) {
+        section[i] = bytes[i] ? map + at : NULL;
+        if (padded(bytes[i]) > size - at) return false;
+        for (uint64_t b = bytes[i]; b < padded(bytes[i]); b++)
+            if (map[at + b]) return false;
+        at += padded(bytes[i]);
+    }
+    return at == size;
+}
+
+/* The encoding: the one given, or the file's own; neither: none. */
+static bool get_encoding(asgd_source *s, const header *h, const void *const section[SECTIONS],
+                         const asgdi_cache *c)
+{
+    if (c->encoding) {
+        const asgd_encoding *e = c->encoding;
+        return !(h->flags & ENCODED) && h->features == e->rows &&
+               (h->fields == 0 || h->fields == e->fields) &&
+               asgdi_encoding_copy(&s->encoding, e) == ASGD_OK;
+    }
+    if (!(h->flags & ENCODED)) return true;
+    char *recipe = asgdi_calloc(h->recipe_bytes + 1, 1);
+    bool  ok     = recipe != NULL;
+    if (ok && h->recipe_bytes) memcpy(recipe, section[RECIPE], h->recipe_bytes);
+    ok = ok && strlen(recipe) == h->recipe_bytes &&
+         asgdi_encoding_new(&s->encoding, section[KEYS], h->features, h->fields, recipe) == ASGD_OK;
+    asgdi_free(recipe);
     return ok;
+}
+
+static bool header_ok(const header *h, const asgdi_cache *c, uint64_t bytes[SECTIONS])
+{
+    return memcmp(h->magic, magic, sizeof magic) == 0 && h->version == VERSION &&
+           h->byte_order == BYTE_ORDER_MARK && h->header_sum == header_sum(h) &&
+           h->source_bytes == c->source_bytes && h->source_mtime == c->source_mtime &&
+           h->options == c->options && layout(h, bytes) &&
+           memcmp(bytes, h->bytes, sizeof h->bytes) == 0 && (h->features > 0 || c->encoding);
 }
 
 bool asgdi_cache_attach(asgd_source *s, const uint8_t *map, uint64_t size, const asgdi_cache *c,
                         uint32_t threads, uint64_t *dropped)
 {
-    header h;
+    header      h;
+    uint64_t    bytes[SECTIONS];
+    const void *section[SECTIONS];
     if (size < sizeof h) return false;
     memcpy(&h, map, sizeof h);
-    uint64_t bytes[SECTIONS], at = sizeof h;
-    if (memcmp(h.magic, magic, sizeof magic) != 0 || h.version != VERSION ||
-        h.byte_order != BYTE_ORDER_MARK || h.header_sum != header_sum(&h) ||
-        h.source_bytes != c->source_bytes || h.source_mtime != c->source_mtime ||
-        h.options != c->options || !layout(&h, bytes) || memcmp(bytes, h.bytes, sizeof bytes) != 0)
-        return false;
-    const uint8_t *section[SECTIONS];
-    for (int i = 0; i < SECTIONS; i++) {
-        section[i] = bytes[i] ? map + at : NULL;
-        at += padded(bytes[i]);
-        if (at > size) return false;
-    }
-    if (at != size) return false;
+    if (!header_ok(&h, c, bytes) || !find_sections(map, size, bytes, section)) return false;
 
-    check k = {.content  = map + sizeof h,
-               .bytes    = size - sizeof h,
-               .start    = (const void *)section[START],
-               .idx      = (const void *)section[IDX],
-               .y        = (const void *)section[Y],
-               .examples = h.examples,
-               .nonzeros = h.nonzeros,
-               .features = h.features,
-               .classes  = h.classes};
-    if (k.start && (k.start[0] != 0 || k.start[h.examples] != h.nonzeros)) return false;
-    k.parts = asgdi_parts(threads, k.bytes, BLOCK);
+    check k = {.examples   = h.examples,
+               .nonzeros   = h.nonzeros,
+               .labels     = h.labels,
+               .features   = h.features,
+               .fields     = h.fields,
+               .classes    = h.classes,
+               .label_sets = h.flags & LABEL_SETS};
+    memcpy(k.bytes, bytes, sizeof bytes);
+    for (int i = 0; i < SECTIONS; i++) k.section[i] = section[i];
+    const uint64_t *start = section[START], *label_start = section[LABEL_START];
+    if (start && (start[0] != 0 || start[h.examples] != h.nonzeros)) return false;
+    if (label_start && (label_start[0] != 0 || label_start[h.examples] != h.labels)) return false;
+    k.parts = asgdi_parts(threads, size, BLOCK);
     asgdi_parallel(k.parts, check_part, &k);
     if (asgdi_load_relaxed(&k.bad) || asgdi_load_relaxed(&k.sum) != h.content_sum) return false;
-    if (h.ranked && !permutation((const void *)section[RANK], h.features)) return false;
+    if (!get_encoding(s, &h, section, c)) return false;
 
-    s->schema = (asgd_schema){.examples = h.examples,
-                              .features = h.features,
-                              .classes  = h.classes,
-                              .dense    = h.dense == 1};
-    s->start  = k.start;
-    s->idx    = k.idx;
-    s->val    = (const void *)section[VAL];
-    s->y      = k.y;
-    s->dense  = (const void *)section[DENSE];
-    s->labels = (float *)(uintptr_t)section[LABELS];
-    s->rank   = (uint32_t *)(uintptr_t)section[RANK];
-    *dropped  = h.dropped;
+    s->schema      = (asgd_schema){.examples   = h.examples,
+                                   .features   = h.features,
+                                   .classes    = h.classes,
+                                   .fields     = h.fields,
+                                   .dense      = h.flags & IS_DENSE,
+                                   .label_sets = h.flags & LABEL_SETS};
+    s->start       = start;
+    s->idx         = section[IDX];
+    s->val         = section[VAL];
+    s->field       = section[FIELD];
+    s->y           = section[Y];
+    s->weight      = section[WEIGHT];
+    s->dense       = section[DENSE];
+    s->labels      = (float *)(uintptr_t)section[LABELS];
+    s->label_start = label_start;
+    s->label       = section[LABEL];
+    *dropped       = h.dropped;
     return true;
 }
 
@@ -282,8 +403,11 @@ void asgdi_cache_seal(uint8_t *map, uint64_t size, const asgdi_cache *c)
     h.source_bytes = c->source_bytes;
     h.source_mtime = c->source_mtime;
     h.options      = c->options;
-    h.content_sum  = sum_blocks(map + sizeof h, size - sizeof h, 0, blocks(size - sizeof h));
-    h.header_sum   = header_sum(&h);
+    uint64_t    bytes[SECTIONS];
+    const void *section[SECTIONS];
+    if (layout(&h, bytes) && find_sections(map, size, bytes, section))
+        h.content_sum = sum_sections(section, bytes);
+    h.header_sum = header_sum(&h);
     memcpy(map, &h, sizeof h);
 }
 
@@ -324,57 +448,45 @@ static asgd_status write_sections(asgdi_file *f, const void *const section[SECTI
     return ASGD_OK;
 }
 
-/* The checksum of what write_sections() writes, block by block over section borders. */
-static uint64_t content_sum(const void *const section[SECTIONS], const uint64_t bytes[SECTIONS],
-                            uint8_t *block)
-{
-    uint64_t sum = 0, number = 0;
-    size_t   held = 0;
-    for (int i = 0; i < SECTIONS; i++) {
-        uint64_t all = padded(bytes[i]);
-        for (uint64_t at = 0; at < all;) {
-            size_t n = BLOCK - held < all - at ? BLOCK - held : (size_t)(all - at);
-            size_t m = at >= bytes[i] ? 0 : bytes[i] - at < n ? (size_t)(bytes[i] - at) : n;
-            if (m) memcpy(block + held, (const uint8_t *)section[i] + at, m);
-            memset(block + held + m, 0, n - m);
-            held += n;
-            at += n;
-            if (held == BLOCK) {
-                sum += sum_bytes(block, held, number++ + 4);
-                held = 0;
-            }
-        }
-    }
-    return held ? sum + sum_bytes(block, held, number + 4) : sum;
-}
-
 const char *asgdi_cache_store(const asgdi_cache *c, const asgd_source *s, uint64_t text_bytes,
                               uint64_t dropped)
 {
     static const char failed[] = "no cache: folder not writable";
     if (!c->path || text_bytes < LEAST_TEXT) return "";
-    const asgd_schema *d = &s->schema;
-    header             h = {.version      = VERSION,
-                            .byte_order   = BYTE_ORDER_MARK,
-                            .source_bytes = c->source_bytes,
-                            .source_mtime = c->source_mtime,
-                            .options      = c->options,
-                            .examples     = d->examples,
-                            .nonzeros     = d->nonzeros,
-                            .dropped      = dropped,
-                            .features     = d->features,
-                            .classes      = d->classes,
-                            .dense        = d->dense,
-                            .ranked       = s->rank != NULL};
+    const asgd_schema   *d   = &s->schema;
+    const asgd_encoding *own = c->encoding ? NULL : s->encoding;
+    header               h   = {.version      = VERSION,
+                                .byte_order   = BYTE_ORDER_MARK,
+                                .source_bytes = c->source_bytes,
+                                .source_mtime = c->source_mtime,
+                                .options      = c->options,
+                                .examples     = d->examples,
+                                .nonzeros     = d->nonzeros,
+                                .dropped      = dropped,
+                                .labels       = s->label_start ? s->label_start[d->examples] : 0,
+                                .recipe_bytes = own ? strlen(own->recipe) : 0,
+                                .features     = d->features,
+                                .classes      = d->classes,
+                                .fields       = d->fields};
+    h.flags = (d->dense ? IS_DENSE : 0u) | (s->val ? VALUED : 0u) | (s->weight ? WEIGHTED : 0u) |
+              (s->labels ? LABELLED : 0u) | (d->label_sets ? LABEL_SETS : 0u) |
+              (own ? ENCODED : 0u);
     memcpy(h.magic, magic, sizeof magic);
     if (!layout(&h, h.bytes)) return "no cache: too large for one";
-    const void *const section[SECTIONS] = {s->start,  s->idx,  s->val,  s->y,
-                                           s->labels, s->rank, s->dense};
-    uint8_t          *block             = malloc(BLOCK);
-    if (!block) return "no cache: no memory to write it";
-    h.content_sum = content_sum(section, h.bytes, block);
-    h.header_sum  = header_sum(&h);
-    free(block);
+    const void *const section[SECTIONS] = {[START]       = s->start,
+                                           [IDX]         = s->idx,
+                                           [VAL]         = s->val,
+                                           [FIELD]       = s->field,
+                                           [Y]           = s->y,
+                                           [WEIGHT]      = s->weight,
+                                           [LABELS]      = s->labels,
+                                           [LABEL_START] = s->label_start,
+                                           [LABEL]       = s->label,
+                                           [KEYS]        = own ? own->key : NULL,
+                                           [RECIPE]      = own ? own->recipe : NULL,
+                                           [DENSE]       = s->dense};
+    h.content_sum                       = sum_sections(section, h.bytes);
+    h.header_sum                        = header_sum(&h);
 
     asgdi_file f;
     if (c->folder && asgdi_make_folder(c->folder) != ASGD_OK) return failed;
@@ -384,5 +496,6 @@ const char *asgdi_cache_store(const asgdi_cache *c, const asgd_source *s, uint64
         asgdi_file_abandon(&f);
         return "no cache: disk full";
     }
-    return asgdi_file_commit(&f) == ASGD_OK ? "" : "no cache: disk full";
+    /* nobody waits for the disk: a cache that a crash damages is none */
+    return asgdi_file_commit_later(&f) == ASGD_OK ? "" : "no cache: disk full";
 }

@@ -10,6 +10,8 @@ typedef struct asgdi_cache {
     char    *folder; /* to make before writing, or NULL */
     uint64_t source_bytes, options;
     int64_t  source_mtime;
+    const asgd_encoding
+        *encoding; /* that the text is read with, borrowed; NULL: it makes its own */
 } asgdi_cache;
 
 /* Only ENOMEM is an error; a cache that cannot be used is none. */

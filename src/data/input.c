@@ -1,18 +1,21 @@
-/* input.c -- reading a whole file or stream, plain or compressed, into memory.
+/* input.c -- a file or stream, plain or compressed, as bytes in memory: whole, or bit by bit.
  *
  * What compression it is, the first bytes say, not the name.  Concatenated members (as `cat a.gz
  * b.gz` makes) are one stream.  Memory is bounded by `limit`: the machine's physical memory, at most
  * 64 GiB, so that a decompression bomb is an error message and not the end of the process; the
  * decoders' own windows are bounded by 1 GiB.
  *
- * Invariant: data[bytes] is a readable zero, so that parsers may look one byte past the end. */
+ * Invariant: behind data[bytes] there are ASGDI_SLACK readable zeros, so that parsers may look a few
+ * bytes past the end. */
 #define _GNU_SOURCE
 #include "data/input.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,7 +27,7 @@
 
 #define LIMIT_MAX (UINT64_C(64) << 30)
 #define WINDOW_MAX (UINT64_C(1) << 30)
-enum { CHUNK = 1 << 17, WINDOW_LOG_MAX = 30 };
+enum { CHUNK = 1 << 17, WINDOW_LOG_MAX = 30, WINDOW = 4 << 20 };
 
 typedef enum kind { PLAIN, GZ, XZ, BZ2, ZST } kind;
 static const char *const kind_name[] = {"plain", "gzip", "xz", "bzip2", "zstd"};
@@ -44,8 +47,9 @@ typedef struct asgdi_decoder {
         bz_stream   bz2;
         ZSTD_DCtx  *zst;
     } u;
-    size_t  pos, end; /* of raw bytes not yet decoded */
-    uint8_t raw[CHUNK];
+    size_t   pos, end;  /* of raw bytes not yet decoded */
+    uint64_t raw_bytes; /* read so far */
+    uint8_t  raw[CHUNK];
 } decoder;
 
 typedef enum outcome { MORE, MEMBER_END, DAMAGED, NO_MEMORY, TOO_WIDE } outcome;
@@ -89,6 +93,7 @@ static asgd_status refill(asgdi_input *in)
         if (n < 0) return ASGD_FAIL(EIO, "%s: cannot read: %s", in->name, strerror(errno));
         if (n == 0) d->eof = true;
         d->end += (size_t)n;
+        d->raw_bytes += (uint64_t)n;
     }
     return ASGD_OK;
 }
@@ -217,12 +222,13 @@ static asgd_status too_large(const asgdi_input *in)
                      in->name, (double)in->limit / (1 << 30));
 }
 
-/* Room for at least one more byte than the zero at the end. */
+/* Room for at least one more byte than the zeros at the end. */
 static asgd_status make_room(asgdi_input *in)
 {
     if (in->capacity - in->bytes > CHUNK / 2) return ASGD_OK;
     size_t want = in->capacity < CHUNK ? 2 * CHUNK : in->capacity * 2;
-    if (want > in->limit + 2) want = in->limit + 2; /* one byte over the limit shows an excess */
+    size_t most = in->limit + 1 + ASGDI_SLACK; /* one byte over the limit shows an excess */
+    if (want > most) want = most;
     if (want <= in->capacity) return ASGD_OK;
     uint8_t *p = realloc(in->data, want);
     if (!p) return ASGD_FAIL(ENOMEM, "%s: no memory for %zu bytes of it", in->name, want);
@@ -231,8 +237,7 @@ static asgd_status make_room(asgdi_input *in)
     return ASGD_OK;
 }
 
-/* Decodes until at least `want` bytes are there or the input ends. */
-static asgd_status decode(asgdi_input *in, size_t want)
+asgd_status asgdi_input_fill(asgdi_input *in, size_t want)
 {
     static outcome (*const step[])(decoder *, uint8_t *, size_t *) = {step_plain, step_gz, step_xz,
                                                                       step_bz2, step_zst};
@@ -244,11 +249,12 @@ static asgd_status decode(asgdi_input *in, size_t want)
             break;
         }
         ASGD_TRY(make_room(in));
-        size_t before = in->capacity - in->bytes - 1, room = before, raw = d->end - d->pos;
+        size_t before = in->capacity - in->bytes - ASGDI_SLACK;
+        size_t room = before, raw = d->end - d->pos;
         if (room > CHUNK) before = room = CHUNK; /* what 32-bit decoders count in */
         outcome r = step[d->kind](d, in->data + in->bytes, &room);
         in->bytes += before - room;
-        in->data[in->bytes] = 0;
+        memset(in->data + in->bytes, 0, ASGDI_SLACK);
         if (in->bytes > in->limit) return too_large(in);
         bool stuck = before == room && raw == d->end - d->pos;
         d->begun   = r == MORE;
@@ -267,9 +273,9 @@ static asgd_status decode(asgdi_input *in, size_t want)
                              in->name, kind_name[d->kind]);
         } else if (r == DAMAGED) {
             return ASGD_FAIL(EFORMAT,
-                             "%s: damaged: not valid %s data after %zu bytes of content; download "
-                             "or copy it again",
-                             in->name, kind_name[d->kind], in->bytes);
+                             "%s: damaged: not valid %s data after %" PRIu64 " bytes of content; "
+                             "download or copy it again",
+                             in->name, kind_name[d->kind], in->before + in->bytes);
         }
     }
     return ASGD_OK;
@@ -280,7 +286,7 @@ static asgd_status begin(asgdi_input *in)
     ASGD_TRY(refill(in));
     in->decoder->kind = detect(in->decoder->raw, in->decoder->end);
     asgd_status s     = codec_init(in);
-    if (s == ASGD_OK) s = decode(in, in->limit < ASGDI_HEAD ? in->limit + 1 : ASGDI_HEAD);
+    if (s == ASGD_OK) s = asgdi_input_fill(in, in->limit < ASGDI_HEAD ? in->limit + 1 : ASGDI_HEAD);
     return s;
 }
 
@@ -290,6 +296,8 @@ static asgd_status prepare(asgdi_input *in, const char *path)
     long   pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     double memory = pages > 0 && page > 0 ? (double)pages * (double)page : 0x1p30;
     in->limit     = memory < (double)LIMIT_MAX ? (size_t)memory : (size_t)LIMIT_MAX;
+    in->memory    = (size_t)(memory / 2);
+    in->window    = WINDOW;
     if (strcmp(path, "-") == 0) in->name = "standard input";
     return ASGD_OK;
 }
@@ -329,13 +337,13 @@ asgd_status asgdi_input_open(asgdi_input *in, const char *path)
 asgd_status asgdi_input_memory(asgdi_input *in, const char *name, const void *data, size_t bytes)
 {
     ASGD_TRY(prepare(in, name));
-    in->data = malloc(bytes + 1);
+    in->data = malloc(bytes + ASGDI_SLACK);
     if (!in->data) return ASGD_FAIL(ENOMEM, "%s: no memory for %zu bytes of it", name, bytes);
     if (bytes) memcpy(in->data, data, bytes);
-    in->data[bytes] = 0;
-    in->bytes       = bytes;
-    in->capacity    = bytes + 1;
-    in->complete    = true;
+    memset(in->data + bytes, 0, ASGDI_SLACK);
+    in->bytes    = bytes;
+    in->capacity = bytes + ASGDI_SLACK;
+    in->complete = true;
     return ASGD_OK;
 }
 
@@ -343,14 +351,43 @@ asgd_status asgdi_input_read_all(asgdi_input *in)
 {
     if (in->complete) return ASGD_OK;
     if (in->decoder->kind == PLAIN && in->regular && in->file_bytes < in->limit &&
-        in->capacity < in->file_bytes + 2) { /* no doubling where the size is known */
-        uint8_t *p = realloc(in->data, in->file_bytes + 2 + CHUNK);
+        in->capacity < in->file_bytes + CHUNK) { /* no doubling where the size is known */
+        uint8_t *p = realloc(in->data, in->file_bytes + CHUNK);
         if (p) {
             in->data     = p;
-            in->capacity = in->file_bytes + 2 + CHUNK;
+            in->capacity = in->file_bytes + CHUNK;
         }
     }
-    return decode(in, SIZE_MAX);
+    return asgdi_input_fill(in, SIZE_MAX);
+}
+
+double asgdi_input_share(const asgdi_input *in)
+{
+    if (in->complete) return 1;
+    if (!in->regular || !in->file_bytes || !in->decoder) return 0;
+    double share = (double)in->decoder->raw_bytes / (double)in->file_bytes;
+    return share < 1 ? share : 1;
+}
+
+const char *asgdi_input_map(const asgdi_input *in, void **map, size_t *map_bytes)
+{
+    long page = sysconf(_SC_PAGESIZE);
+    if (!in->regular || !in->decoder || in->decoder->kind != PLAIN || !in->file_bytes ||
+        in->file_bytes > SIZE_MAX / 2 || page < ASGDI_SLACK)
+        return NULL;
+    size_t size = (size_t)in->file_bytes, mask = (size_t)page - 1;
+    size_t room =
+        ((size + mask) & ~mask) + (size_t)page; /* the slack, where it ends at a page's end */
+    void *p = mmap(NULL, room, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    if (mmap(p, size, PROT_READ, MAP_PRIVATE | MAP_FIXED, in->decoder->fd, 0) == MAP_FAILED) {
+        munmap(p, room);
+        return NULL;
+    }
+    (void)madvise(p, size, MADV_SEQUENTIAL); /* a hint */
+    *map       = p;
+    *map_bytes = room;
+    return p;
 }
 
 void asgdi_input_close(asgdi_input *in)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 /* strtod on p[0..end), independent of the program's locale; NULL: no number there.  Takes "nan" and
  * "inf" too, so that the caller can say what is wrong with them. */
@@ -51,6 +52,41 @@ static inline const char *asgdi_number(const char *p, const char *end, double *o
     d        = e < 0 ? d / power[-e] : d * power[e];
     *out     = negative ? -d : d;
     return q;
+}
+
+/* The digits at p as a number; returns where they end.  8 bytes from p can be read, and after at most
+ * 19 digits comes something else.  Eight at once: a byte is no digit where adding 0x46 or subtracting
+ * 0x30 sets its high bit; pairs, then fours, then all eight are put together by multiplications. */
+static inline const char *asgdi_digits(const char *p, uint64_t *out)
+{
+    uint64_t v = 0;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    uint64_t w, none;
+    memcpy(&w, p, sizeof w);
+    none = ((w + 0x4646464646464646u) | (w - 0x3030303030303030u)) & 0x8080808080808080u;
+    if (none) {
+        int bits = __builtin_ctzll(none) & 56;
+        if (bits == 0) {
+            *out = 0;
+            return p;
+        }
+        w = (w & 0x0f0f0f0f0f0f0f0fu) << (64 - bits);
+        p += bits / 8;
+    } else {
+        w &= 0x0f0f0f0f0f0f0f0fu;
+        p += 8;
+    }
+    w = w * 2561 >> 8 & 0x00ff00ff00ff00ffu;
+    w = w * 6553601 >> 16 & 0x0000ffff0000ffffu;
+    v = w * 42949672960001u >> 32;
+    if (none) {
+        *out = v;
+        return p;
+    }
+#endif
+    while ((unsigned char)(*p - '0') < 10) v = v * 10 + (uint64_t)(*p++ - '0');
+    *out = v;
+    return p;
 }
 
 #endif

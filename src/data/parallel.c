@@ -43,7 +43,7 @@ uint32_t asgdi_parts(uint32_t threads, uint64_t work, uint64_t grain)
     uint64_t n = threads;
     if (n == 0) {
         n = asgdi_cores();
-        if (n > work / grain + 1) n = work / grain + 1;
+        if (n - 1 > work / grain) n = work / grain + 1;
     }
     return n > ASGDI_PARTS_MAX ? ASGDI_PARTS_MAX : (uint32_t)n;
 }

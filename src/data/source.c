@@ -1,11 +1,13 @@
 /* source.c -- opening a source, sources from a caller's arrays, and handing out batches.
  *
  * A source is examples in random access; what files there are, source_<format>.c know.  The format
- * is the one named, or the first in the list whose guess says yes to the name and first bytes.
+ * is the one named, or that of the encoding to read with, or the first in the list whose guess says
+ * yes to the name and first bytes.
  *
  * Invariant that models rest on: in an open source every index is below schema.features and
- * indices increase inside an example; start[] increases; where classes is not 0 every y is a whole
- * number in 0..classes-1. */
+ * indices increase inside an example; start[] increases; every field is below schema.fields; where
+ * classes is not 0 every y is a whole number in 0..classes-1; weights are finite and not negative;
+ * with label sets y is 0, and labels increase inside an example and are below classes. */
 #include "data/source.h"
 
 #include <inttypes.h>
@@ -15,21 +17,32 @@
 #include "base/mem.h"
 #include "data/build.h"
 #include "data/input.h"
+#include "data/names.h"
 
-static const asgdi_format *const formats[] = {&asgdi_format_idx, &asgdi_format_libsvm,
-                                              &asgdi_format_csv};
+/* Guessed in this order: the ones that are surest first. */
+static const asgdi_format *const formats[] = {
+    &asgdi_format_idx, &asgdi_format_libffm, &asgdi_format_libsvm, &asgdi_format_xc,
+    &asgdi_format_vw,  &asgdi_format_criteo, &asgdi_format_csv};
 enum { N_FORMATS = sizeof formats / sizeof *formats };
+#define NAMES "idx, libsvm, libffm, criteo, csv, vw or xc"
 
-static asgd_status choose(const asgdi_format **out, const asgdi_input *in, const char *name)
+static asgd_status find_format(const asgdi_format **out, const char *name)
 {
-    if (name && *name) {
-        for (size_t i = 0; i < N_FORMATS; i++)
-            if (strcmp(formats[i]->name, name) == 0) {
-                *out = formats[i];
-                return ASGD_OK;
-            }
-        return ASGD_FAIL(EINVAL, "there is no format \"%s\"; choose idx, libsvm or csv", name);
-    }
+    for (size_t i = 0; i < N_FORMATS; i++)
+        if (strcmp(formats[i]->name, name) == 0) {
+            *out = formats[i];
+            return ASGD_OK;
+        }
+    return ASGD_FAIL(EINVAL, "there is no format \"%s\"; choose " NAMES, name);
+}
+
+static asgd_status choose(const asgdi_format **out, const asgdi_input *in,
+                          const asgd_source_options *o)
+{
+    char        known[16];
+    const char *name = o->format;
+    if ((!name || !*name) && o->encoding) name = asgdi_encoding_format(o->encoding, known);
+    if (name && *name) return find_format(out, name);
     if (in->folder) {
         *out = &asgdi_format_idx;
         return ASGD_OK;
@@ -43,8 +56,7 @@ static asgd_status choose(const asgdi_format **out, const asgdi_input *in, const
             return ASGD_OK;
         }
     return ASGD_FAIL(EFORMAT,
-                     "%s: its format cannot be told from its name and beginning; name it: idx, "
-                     "libsvm or csv",
+                     "%s: its format cannot be told from its name and beginning; name it: " NAMES,
                      in->name);
 }
 
@@ -60,9 +72,12 @@ asgd_status asgd_source_open(asgd_source **out, const char *path,
     const asgdi_format *format = NULL;
     asgd_source        *s      = NULL;
     ASGD_TRY(asgdi_input_open(&in, path));
-    asgd_status status = choose(&format, &in, o.format);
+    asgd_status status = choose(&format, &in, &o);
     if (status == ASGD_OK && in.folder && format != &asgdi_format_idx)
         status = ASGD_FAIL(EINVAL, "%s: is a folder; give a %s file", path, format->name);
+    if (status == ASGD_OK && o.encoding && !format->text)
+        status = ASGD_FAIL(EINVAL, "%s: %s data have no encoding to be read with; leave it out",
+                           in.name, format->name);
     if (status == ASGD_OK) {
         s = asgdi_calloc(1, sizeof *s);
         if (!s || asgdi_own(s) != ASGD_OK)
@@ -176,9 +191,38 @@ const float *asgd_source_labels(const asgd_source *s)
     return s->labels;
 }
 
+const asgd_encoding *asgd_source_encoding(const asgd_source *s)
+{
+    return s->encoding;
+}
+
+asgd_status asgd_encoding_names(const asgd_encoding *e, const char *path,
+                                const asgd_source_options *options, const uint32_t *key, uint32_t n,
+                                char **names)
+{
+    char                known[16];
+    asgd_source_options o      = options ? *options : (asgd_source_options){0};
+    const asgdi_format *format = NULL;
+    asgdi_input         in;
+    if (!e || (n && (!key || !names)))
+        return ASGD_FAIL(EINVAL, "asgd_encoding_names: no encoding, keys or names");
+    for (uint32_t i = 0; i < n; i++) names[i] = NULL;
+    const char *name = asgdi_encoding_format(e, known);
+    ASGD_TRY(find_format(&format, name ? name : ""));
+    if (!format->text) return ASGD_FAIL(EINVAL, "%s data have no names", format->name);
+    if (format->text->numbers) return asgdi_names_numbers(format->text, key, n, names);
+    if (!path || !*path) return ASGD_FAIL(EINVAL, "asgd_encoding_names: no path is given");
+    ASGD_TRY(asgdi_input_open(&in, path));
+    o.encoding    = e;
+    asgd_status s = asgdi_names_find(&in, &o, format->text, key, n, names);
+    asgdi_input_close(&in);
+    return s;
+}
+
 void asgd_source_close(asgd_source *s)
 {
     if (!s) return;
+    asgdi_encoding_free(s->encoding);
     if (s->release) s->release(s);
     asgdi_free(s);
 }
@@ -199,6 +243,15 @@ asgd_status asgdi_cursor_init(asgdi_cursor *c, const asgd_source *s, uint32_t ca
         c->len   = asgdi_calloc(capacity, sizeof *c->len);
         ok       = ok && c->begin && c->len;
     }
+    if (s->weight) {
+        c->weight = asgdi_calloc(capacity, sizeof *c->weight);
+        ok        = ok && c->weight;
+    }
+    if (s->label_start) {
+        c->label_begin = asgdi_calloc(capacity, sizeof *c->label_begin);
+        c->label_len   = asgdi_calloc(capacity, sizeof *c->label_len);
+        ok             = ok && c->label_begin && c->label_len;
+    }
     if (ok) return ASGD_OK;
     asgdi_cursor_free(c);
     return ASGD_FAIL(ENOMEM, "no memory for a batch of %" PRIu32 " examples; use a smaller one",
@@ -209,8 +262,11 @@ void asgdi_cursor_free(asgdi_cursor *c)
 {
     asgdi_free(c->dense);
     asgdi_free(c->y);
+    asgdi_free(c->weight);
     asgdi_free(c->begin);
     asgdi_free(c->len);
+    asgdi_free(c->label_begin);
+    asgdi_free(c->label_len);
     *c = (asgdi_cursor){0};
 }
 
@@ -230,10 +286,20 @@ static void gather_sparse(asgdi_cursor *c, const uint64_t *order, uint32_t n)
         for (uint32_t j = 0; j < m && j < LINES * PER_LINE; j += PER_LINE) {
             __builtin_prefetch(&s->idx[b + j], 0, 2);
             if (s->val) __builtin_prefetch(&s->val[b + j], 0, 2);
+            if (s->field) __builtin_prefetch(&s->field[b + j], 0, 2);
         }
         c->begin[i] = b;
         c->len[i]   = m;
         c->y[i]     = s->y[order[i]];
+    }
+}
+
+static void gather_labels(asgdi_cursor *c, const uint64_t *order, uint32_t n)
+{
+    const uint64_t *start = c->source->label_start;
+    for (uint32_t i = 0; i < n; i++) {
+        c->label_begin[i] = start[order[i]];
+        c->label_len[i]   = (uint32_t)(start[order[i] + 1] - start[order[i]]);
     }
 }
 
@@ -278,5 +344,16 @@ void asgdi_cursor_batch(asgdi_cursor *c, const asgd_kern *k, const uint64_t *ord
         out->len   = c->len;
         out->idx   = s->idx;
         out->val   = s->val;
+        out->field = s->field;
+    }
+    if (s->weight) {
+        for (uint32_t i = 0; i < n; i++) c->weight[i] = s->weight[order[i]];
+        out->weight = c->weight;
+    }
+    if (s->label_start) {
+        gather_labels(c, order, n);
+        out->label_begin = c->label_begin;
+        out->label_len   = c->label_len;
+        out->label       = s->label;
     }
 }

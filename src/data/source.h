@@ -19,14 +19,17 @@ struct asgd_source {
     /* sparse */
     const uint64_t *start; /* [examples+1] */
     const uint32_t *idx;
-    const float    *val;    /* NULL: all 1 */
-    const float    *y;      /* [examples] */
-    float          *labels; /* [classes] or NULL: what class numbers stand for */
-    /* rank_features: feature f of the file is row of_feature[f] of BY_FEATURE tables; idx above are
-     * such rows.  NULL: they are the same. */
-    uint32_t *rank;
-    uint32_t  max_len; /* most entries an example has */
-    char      describe[256];
+    const float    *val;         /* NULL: all 1 */
+    const uint16_t *field;       /* NULL: no fields */
+    const float    *y;           /* [examples] */
+    const float    *weight;      /* [examples] or NULL: all 1 */
+    float          *labels;      /* [classes] or NULL: what class numbers stand for */
+    const uint64_t *label_start; /* [examples+1] or NULL: label_sets */
+    const uint32_t *label;
+    /* idx are rows of this, by falling frequency; NULL: they are the file's numbers */
+    asgd_encoding *encoding; /* owned */
+    uint32_t       max_len;  /* most entries an example has */
+    char           describe[256];
     void (*release)(asgd_source *s); /* frees or unmaps the arrays; NULL: borrowed */
     void  *memory;                   /* release's own */
     size_t memory_bytes;
@@ -36,9 +39,9 @@ struct asgd_source {
 typedef struct asgdi_cursor {
     const asgd_source *source;
     float             *dense;
-    float             *y;
-    uint64_t          *begin;
-    uint32_t          *len;
+    float             *y, *weight;
+    uint64_t          *begin, *label_begin;
+    uint32_t          *len, *label_len;
     uint32_t           capacity;
 } asgdi_cursor;
 asgd_status asgdi_cursor_init(asgdi_cursor *c, const asgd_source *s, uint32_t capacity);
@@ -50,11 +53,14 @@ void asgdi_cursor_batch(asgdi_cursor *c, const asgd_kern *k, const uint64_t *ord
 /* Reads one format from an input whose head is decoded; fills *out with memory it owns.  In file
  * source_<format>.c. */
 struct asgdi_input;
+struct asgdi_text_format;
 typedef struct asgdi_format {
     const char *name;
     bool (*guess)(const char *path, const uint8_t *head, size_t bytes);
     asgd_status (*open)(asgd_source *out, struct asgdi_input *in, const asgd_source_options *o);
+    const struct asgdi_text_format *text; /* NULL: it is no text, so it has no encodings */
 } asgdi_format;
-extern const asgdi_format asgdi_format_idx, asgdi_format_libsvm, asgdi_format_csv;
+extern const asgdi_format asgdi_format_idx, asgdi_format_libsvm, asgdi_format_libffm,
+    asgdi_format_criteo, asgdi_format_csv, asgdi_format_vw, asgdi_format_xc;
 
 #endif

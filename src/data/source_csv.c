@@ -1,365 +1,357 @@
-/* source_csv.c -- tables of numbers as text: a target and features in columns, a header or none.
+/* source_csv.c -- tables as text, one example a line, a header or none:
  *
- * The delimiter is whichever of comma, semicolon and TAB the first line has most of; the first line
- * is a header if one of its fields is not a number.  Fields may be quoted, with "" for a quote, but
- * not span lines.  All columns but the label's are features, in their order, stored as floats. */
+ *     delayed,Carrier,DepTime        field: text without delimiter, blanks around it are not part
+ *     N,AA,1347                             of it; or "text", in which "" is a quote
+ *     Y,"B6, Inc.",                  delimiter: comma, semicolon or TAB
+ *
+ * One column is the label: a number, or the name of a class.  Another may hold the weights of the
+ * examples.  All others but the ignored ones are features.  Where all of them are numbers the table
+ * is dense, and every value must be there.  Otherwise a value becomes a hashed feature of value 1,
+ * whose field is the number of its column among the features, and a missing value (empty, ?, NA,
+ * NaN, null) has no entry.  csv_columns.c says what is guessed, csv_recipe.c what is remembered.
+ *
+ * Fields do not span lines.  Every line has as many columns as the first. */
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stdio.h>
 
 #include "base/mem.h"
-#include "data/build.h"
+#include "data/bins.h"
+#include "data/csv.h"
 #include "data/number.h"
-#include "data/parallel.h"
-#include "data/text.h"
 
-enum { GRAIN = 1 << 18, MAX_COLUMNS = 1 << 20 };
+enum { NAME = 900 }; /* characters of a value that a feature's name has */
 
-/* A field without blanks around it and without its quotes. */
-typedef struct field {
-    const char *begin, *end;
-} field;
+/* ---- what is wrong with a line ---- */
 
-typedef struct table {
-    char     delimiter;
-    uint32_t columns, label; /* label: which column, from 0 */
-    field   *name;           /* [columns]: of the header, or of the first row */
-    bool     header;
-} table;
+/* `column "Carrier"` or `column 3` */
+typedef struct column_text {
+    char text[48];
+} column_text;
 
-typedef struct part {
-    asgdi_text_part text;
-    const table    *t;
-    float          *x, *y; /* [n][columns - 1], [n] */
-    size_t          room_x, room_y;
-    uint64_t        n, at;
-} part;
-
-static bool is_blank(char c)
+static column_text called(const asgdi_csv *t, const asgdi_csv_column *c)
 {
-    return c == ' ' || c == '\r' || c == '\t';
+    column_text s;
+    if (t->header)
+        snprintf(s.text, sizeof s.text, "column \"%s\"", asgdi_csv_show(c).text);
+    else
+        snprintf(s.text, sizeof s.text, "column %td", c - t->column + 1);
+    return s;
 }
 
-static bool empty_line(const char *p, const char *end)
+/* OK where it has the columns that it should. */
+static asgd_status check_columns(const asgdi_csv *t, asgdi_text_part *k, const char *p,
+                                 const char *end)
 {
-    while (p < end && is_blank(*p)) p++;
-    return p == end;
+    uint32_t    n         = asgdi_csv_count(t, p, end);
+    const char *delimiter = t->delimiter == ','   ? "comma"
+                            : t->delimiter == ';' ? "semicolon"
+                                                  : "TAB";
+    if (n == 0)
+        return asgdi_text_fail(k, "a quote is not closed on this line, or something follows it; "
+                                  "write a field as \"...\"");
+    if (n == t->columns) return ASGD_OK;
+    return asgdi_text_fail(k,
+                           "has %" PRIu32 " columns where the first line has %" PRIu32
+                           "; make all rows alike, with quotes around a value that holds a %s",
+                           n, t->columns, delimiter);
 }
 
-/* The field at p; *next is its delimiter or `end`.  false: a quote is not closed, or something
- * follows it. */
-static bool take(field *f, const char *p, const char *end, char delimiter, const char **next)
+/* A value that is no number, or none that will do. */
+static asgd_status bad_value(const asgdi_csv *t, asgdi_text_part *k, const asgdi_csv_column *c,
+                             asgdi_csv_field f)
 {
-    while (p < end && is_blank(*p) && *p != delimiter) p++;
-    if (p < end && *p == '"') {
-        const char *q = p + 1;
-        while (q < end && (*q != '"' || (q + 1 < end && q[1] == '"'))) q += *q == '"' ? 2 : 1;
-        *f = (field){p + 1, q};
-        if (q == end) return false;
-        q++;
-        while (q < end && is_blank(*q) && *q != delimiter) q++;
-        *next = q;
-        return q == end || *q == delimiter;
+    column_text name  = called(t, c);
+    asgdi_shown shown = asgdi_show(f.begin, f.end);
+    double      x;
+    if (asgdi_csv_missing(&f)) {
+        const char *how = f.begin == f.end ? "is empty" : "holds a missing value";
+        if (c->role == ASGDI_CSV_NUMBER)
+            return asgdi_text_fail(k,
+                                   "%s %s; fill it in, or ignore the column (values may be missing "
+                                   "where some column is taken as a category)",
+                                   name.text, how);
+        return asgdi_text_fail(k, "%s %s; fill it in, or remove the row", name.text, how);
     }
-    const char *stop = memchr(p, delimiter, (size_t)(end - p));
-    if (!stop) stop = end;
-    *next = stop;
-    while (stop > p && is_blank(stop[-1])) stop--;
-    *f = (field){p, stop};
+    if (c->role == ASGDI_CSV_CLASS)
+        return asgdi_text_fail(
+            k,
+            "%s holds \"%s\", which is none of the %" PRIu32 " labels (\"%s\" to "
+            "\"%s\"); correct it, or train on data that have it",
+            name.text, shown.text, t->n_classes,
+            asgdi_show(t->classes[0], strchr(t->classes[0], 0)).text,
+            asgdi_show(t->classes[t->n_classes - 1], strchr(t->classes[t->n_classes - 1], 0)).text);
+    if (asgdi_csv_number(f, &x) && c->role == ASGDI_CSV_WEIGHT && !(x > 0))
+        return asgdi_text_fail(k,
+                               "%s holds the weight %s; weights are above 0: correct it, or remove "
+                               "the row",
+                               name.text, shown.text);
+    if (asgdi_csv_number(f, &x))
+        return asgdi_text_fail(k,
+                               "%s holds \"%s\", which is not finite as a 32-bit float; correct "
+                               "it, or remove the row or the column",
+                               name.text, shown.text);
+    if (asgdi_csv_decimal_comma(f))
+        return asgdi_text_fail(k,
+                               "%s holds \"%s\", which is not a number; write a decimal point for "
+                               "the comma, or take the column as a category",
+                               name.text, shown.text);
+    return asgdi_text_fail(k,
+                           "%s holds \"%s\", which is not a number as it is elsewhere; correct it, "
+                           "or take the column as a category when training",
+                           name.text, shown.text);
+}
+
+/* ---- values ---- */
+
+/* A buffer for values that hold "". */
+typedef struct scratch {
+    char  *text;
+    size_t room;
+} scratch;
+
+static bool unquote(asgdi_text_part *k, asgdi_csv_field *plain, const asgdi_csv_field *f)
+{
+    scratch *s = k->scratch;
+    if (!s) s = k->scratch = asgdi_calloc(1, sizeof *s);
+    if (!s || !asgdi_grow((void **)&s->text, &s->room, (size_t)(f->end - f->begin), 1))
+        return false;
+    size_t n = asgdi_csv_plain(*f, s->text);
+    *plain   = (asgdi_csv_field){.begin = s->text, .end = s->text + n};
     return true;
 }
 
-static bool is_number(field f, double *v)
+static void part_end(asgdi_text_part *k)
 {
-    return asgdi_number(f.begin, f.end, v) == f.end && f.begin < f.end;
+    scratch *s = k->scratch;
+    if (s) asgdi_free(s->text);
+    asgdi_free(s);
 }
 
-/* `column "Carrier"` or `column 3` */
-static void column_name(const table *t, uint32_t column, char *buf, size_t bytes)
+/* All of f, without the search of asgdi_csv_number(). */
+static inline bool number(asgdi_csv_field f, double *x)
 {
-    if (t->header && t->name[column].begin < t->name[column].end)
-        snprintf(buf, bytes, "column \"%s\"",
-                 asgdi_show(t->name[column].begin, t->name[column].end).text);
+    return f.begin < f.end && asgdi_number(f.begin, f.end, x) == f.end;
+}
+
+static void add_group_name(asgdi_names *names, const asgdi_csv_column *c, uint32_t g)
+{
+    if (c->edges == 0)
+        asgdi_names_add(names, c->group[g], "%s", c->name);
+    else if (g == 0)
+        asgdi_names_add(names, c->group[g], "%s < %.10g", c->name, c->edge[0]);
+    else if (g == c->edges)
+        asgdi_names_add(names, c->group[g], "%s >= %.10g", c->name, c->edge[g - 1]);
     else
-        snprintf(buf, bytes, "column %" PRIu32, column + 1);
+        asgdi_names_add(names, c->group[g], "%s in [%.10g, %.10g)", c->name, c->edge[g - 1],
+                        c->edge[g]);
 }
 
-static asgd_status bad_value(part *k, uint32_t column, field f)
+static asgd_status take_binned(const asgdi_csv *t, asgdi_text_part *k, const asgdi_csv_column *c,
+                               const asgdi_csv_field *f)
 {
-    char name[64];
-    column_name(k->t, column, name, sizeof name);
-    double v;
-    if (f.begin == f.end)
-        return asgdi_text_fail(&k->text, "%s is empty; fill it in, or remove the row or the column",
-                               name);
-    if (is_number(f, &v))
-        return asgdi_text_fail(&k->text,
-                               "%s holds \"%s\", which is not finite as a 32-bit float; "
-                               "correct it, or remove the row or the column",
-                               name, asgdi_show(f.begin, f.end).text);
-    return asgdi_text_fail(&k->text,
-                           "%s holds \"%s\", which is not a number; replace its values "
-                           "by numbers (one 0/1 column a category) or remove the column",
-                           name, asgdi_show(f.begin, f.end).text);
-}
-
-static asgd_status parse_line(part *k, const char *p, const char *end)
-{
-    const table *t     = k->t;
-    size_t       width = t->columns - 1;
-    if (empty_line(p, end)) return ASGD_OK;
-    if (!asgdi_grow((void **)&k->x, &k->room_x, (k->n + 1) * width, sizeof *k->x) ||
-        !asgdi_grow((void **)&k->y, &k->room_y, k->n + 1, sizeof *k->y))
-        return ASGD_ENOMEM;
-    float   *x      = k->x + k->n * width;
-    uint32_t column = 0;
-    for (;; column++) {
-        field       f;
-        const char *next;
-        double      v;
-        if (!take(&f, p, end, t->delimiter, &next))
-            return asgdi_text_fail(&k->text, "a quote is not closed on this line, or something "
-                                             "follows it; write a field as \"...\"");
-        if (column < t->columns) {
-            if (!is_number(f, &v) || !isfinite((float)v)) return bad_value(k, column, f);
-            if (column == t->label)
-                k->y[k->n] = (float)v;
-            else
-                *x++ = (float)v;
-        }
-        if (next == end) break;
-        p = next + 1;
-    }
-    if (column + 1 != t->columns)
-        return asgdi_text_fail(&k->text,
-                               "has %" PRIu32 " columns where the first line has %" PRIu32
-                               "; make all rows alike",
-                               column + 1, t->columns);
-    k->n++;
+    double x;
+    if (f->begin == f->end) return ASGD_OK;
+    bool digit = (unsigned char)(*f->begin - '0') <= 9;
+    if (!digit && asgdi_csv_missing(f)) return ASGD_OK;
+    if (!number(*f, &x) || isnan(x)) return bad_value(t, k, c, *f);
+    uint32_t g = asgdi_bins_group(c->edge, c->edges, x);
+    asgdi_rows_entry(&k->rows, c->group[g], c->feature, 1);
+    if (k->names) add_group_name(k->names, c, g);
     return ASGD_OK;
 }
 
-static void parse_part(void *ctx, uint32_t i)
+static asgd_status take_category(const asgdi_csv *t, asgdi_text_part *k, const asgdi_csv_column *c,
+                                 const asgdi_csv_field *f)
 {
-    part       *k = &((part *)ctx)[i];
-    const char *p = k->text.begin;
-    while (p < k->text.end) {
-        const char *line = memchr(p, '\n', (size_t)(k->text.end - p));
-        k->text.status   = parse_line(k, p, line ? line : k->text.end);
-        if (k->text.status != ASGD_OK) return;
-        k->text.lines++;
-        p = line ? line + 1 : k->text.end;
+    asgdi_csv_field plain;
+    if (asgdi_csv_missing(f)) return ASGD_OK;
+    if (f->doubled) {
+        if (!unquote(k, &plain, f)) return ASGD_ENOMEM;
+        f = &plain;
     }
+    size_t   n       = (size_t)(f->end - f->begin);
+    uint32_t feature = asgdi_hash_feature(asgdi_hash(f->begin, n, c->seed), t->bits);
+    asgdi_rows_entry(&k->rows, feature, c->feature, 1);
+    if (k->names)
+        asgdi_names_add(k->names, feature, "%s=%.*s", c->name, n < NAME ? (int)n : NAME, f->begin);
+    return ASGD_OK;
 }
 
-/* ---- the first line ---- */
-
-static char guess_delimiter(const char *p, const char *end, uint64_t *count)
+static asgd_status take_class(const asgdi_csv *t, asgdi_text_part *k, const asgdi_csv_field *f)
 {
-    static const char candidates[] = ",;\t";
-    uint64_t          n[3]         = {0};
-    bool              quoted       = false;
-    for (; p < end; p++) {
-        if (*p == '"') quoted = !quoted;
-        for (int i = 0; i < 3; i++) n[i] += !quoted && *p == candidates[i];
+    asgdi_csv_field plain;
+    uint32_t        lo = 0, hi = t->n_classes;
+    if (f->doubled) {
+        if (!unquote(k, &plain, f)) return ASGD_ENOMEM;
+        f = &plain;
     }
-    int best = 0;
-    for (int i = 1; i < 3; i++)
-        if (n[i] > n[best]) best = i;
-    *count = n[best];
-    return candidates[best];
-}
-
-static asgd_status find_label(table *t, const char *label, const char *name)
-{
-    if (!label || !*label) return ASGD_OK; /* the first column */
-    size_t n = strlen(label);
-    for (uint32_t c = 0; t->header && c < t->columns; c++)
-        if ((size_t)(t->name[c].end - t->name[c].begin) == n &&
-            memcmp(t->name[c].begin, label, n) == 0) {
-            t->label = c;
+    while (lo < hi && !asgdi_csv_missing(f)) {
+        uint32_t    mid  = lo + (hi - lo) / 2;
+        const char *name = t->classes[mid];
+        int order = asgdi_csv_compare(f->begin, (size_t)(f->end - f->begin), name, strlen(name));
+        if (order == 0) {
+            k->rows.y[k->rows.n] = (float)mid;
             return ASGD_OK;
         }
-    char         *stop;
-    unsigned long v = strtoul(label, &stop, 10);
-    if (*label >= '0' && *label <= '9' && !*stop) {
-        if (v >= 1 && v <= t->columns) {
-            t->label = (uint32_t)(v - 1);
-            return ASGD_OK;
-        }
-        return ASGD_FAIL(EINVAL,
-                         "%s: has no column %s for the label; its columns are 1 to %" PRIu32, name,
-                         label, t->columns);
+        if (order < 0)
+            hi = mid;
+        else
+            lo = mid + 1;
     }
-    if (!t->header)
-        return ASGD_FAIL(EINVAL,
-                         "%s: has no header, so no column \"%s\" for the label; give its "
-                         "number, 1 to %" PRIu32,
-                         name, label, t->columns);
-    char   list[300] = "";
-    size_t at        = 0;
-    for (uint32_t c = 0; c < t->columns; c++) {
-        if (at > sizeof list - 50) {
-            snprintf(list + at, sizeof list - at, ", ...");
-            break;
-        }
-        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", c ? ", " : "",
-                               asgdi_show(t->name[c].begin, t->name[c].end).text);
-    }
-    return ASGD_FAIL(EINVAL, "%s: has no column \"%s\" for the label; its columns are %s", name,
-                     label, list);
+    return bad_value(t, k, t->label, *f);
 }
 
-/* Reads the first line that is not empty; *begin is moved past it if it is a header. */
-static asgd_status read_header(table *t, const char **begin, const char *end, uint64_t *line,
-                               const asgdi_input *in, const asgd_source_options *o)
+static asgd_status take_value(const asgdi_csv *t, asgdi_text_part *k, const asgdi_csv_column *c,
+                              const asgdi_csv_field *f)
 {
-    const char *p = *begin, *stop = p;
-    for (*line = 1; p < end; (*line)++, p = stop + 1) {
-        stop = memchr(p, '\n', (size_t)(end - p));
-        if (!stop) stop = end;
-        if (!empty_line(p, stop)) break;
+    double x;
+    switch (c->role) {
+    case ASGDI_CSV_IGNORED: return ASGD_OK;
+    case ASGDI_CSV_CATEGORY: return take_category(t, k, c, f);
+    case ASGDI_CSV_BINNED: return take_binned(t, k, c, f);
+    case ASGDI_CSV_CLASS: return take_class(t, k, f);
+    case ASGDI_CSV_LABEL:
+    case ASGDI_CSV_WEIGHT:
+    case ASGDI_CSV_NUMBER: break;
     }
-    if (p >= end)
-        return ASGD_FAIL(EFORMAT, "%s: holds no example; give a file with rows of numbers",
-                         in->name);
-    uint64_t delimiters;
-    t->delimiter = guess_delimiter(p, stop, &delimiters);
-    if (delimiters == 0)
-        return ASGD_FAIL(EFORMAT,
-                         "%s:%" PRIu64 ": has one column only; separate a label and "
-                         "features by comma, semicolon or TAB",
-                         in->name, *line);
-    if (delimiters >= MAX_COLUMNS)
-        return ASGD_FAIL(EFORMAT,
-                         "%s:%" PRIu64 ": has more than %d columns; use the libsvm format "
-                         "for so wide data",
-                         in->name, *line, (int)MAX_COLUMNS);
-    t->columns = (uint32_t)delimiters + 1;
-    t->name    = asgdi_calloc(t->columns, sizeof *t->name);
-    if (!t->name) return ASGD_FAIL(ENOMEM, "%s: no memory for its header", in->name);
-    const char *q = p;
-    for (uint32_t c = 0; c < t->columns; c++) {
-        double v;
-        if (!take(&t->name[c], q, stop, t->delimiter, &q) || (q == stop) != (c + 1 == t->columns))
-            return ASGD_FAIL(EFORMAT,
-                             "%s:%" PRIu64 ": a quote is not closed on this line, or "
-                             "something follows it; write a field as \"...\"",
-                             in->name, *line);
-        t->header = t->header || !is_number(t->name[c], &v);
-        q++;
-    }
-    if (t->header) {
-        *begin = stop < end ? stop + 1 : end;
-        (*line)++;
+    if (!number(*f, &x) || !isfinite((float)x)) return bad_value(t, k, c, *f);
+    if (c->role == ASGDI_CSV_NUMBER) {
+        k->rows.val[k->rows.at + c->feature] = (float)x; /* in the order of the training data */
+        if (k->names) asgdi_names_add(k->names, c->feature, "%s", c->name);
+    } else if (c->role == ASGDI_CSV_LABEL) {
+        k->rows.y[k->rows.n] = (float)x;
     } else {
-        *begin = p;
-    }
-    return find_label(t, o->label, in->name);
-}
-
-/* The line of an example, found again from the text: only errors need it. */
-typedef struct place {
-    const char *begin, *end;
-    uint64_t    line;
-} place;
-
-static uint64_t line_of(const void *ctx, uint64_t example)
-{
-    const place *t    = ctx;
-    uint64_t     line = t->line;
-    for (const char *p = t->begin; p < t->end; line++) {
-        const char *stop = memchr(p, '\n', (size_t)(t->end - p));
-        if (!stop) stop = t->end;
-        if (!empty_line(p, stop) && example-- == 0) break;
-        p = stop + 1;
-    }
-    return line;
-}
-
-static asgd_status join(asgd_source *s, const table *t, const part *k, uint32_t parts,
-                        const asgdi_input *in, const asgd_source_options *o)
-{
-    uint64_t n = 0, width = t->columns - 1;
-    for (uint32_t i = 0; i < parts; i++) n += k[i].n;
-    if (n == 0)
-        return ASGD_FAIL(EFORMAT,
-                         "%s: holds a header but no example; give a file with rows of "
-                         "numbers",
-                         in->name);
-    if (o->features && o->features != width)
-        return ASGD_FAIL(EMISMATCH,
-                         "%s: has %" PRIu64 " feature columns, %" PRIu32
-                         " are wanted; give the columns of the training data",
-                         in->name, width, o->features);
-    s->schema = (asgd_schema){.examples = n, .features = (uint32_t)width, .dense = true};
-    float *x = asgdi_reserve(s, n * width, sizeof *x), *y = asgdi_reserve(s, n, sizeof *y);
-    if (!x || !y) return ASGD_FAIL(ENOMEM, "%s: no memory for %" PRIu64 " examples", in->name, n);
-    s->dense    = x;
-    s->y        = y;
-    uint64_t at = 0;
-    for (uint32_t i = 0; i < parts; at += k[i++].n) {
-        if (k[i].n == 0) continue;
-        memcpy(x + at * width, k[i].x, k[i].n * width * sizeof *x);
-        memcpy(y + at, k[i].y, k[i].n * sizeof *y);
+        if (!((float)x > 0)) return bad_value(t, k, c, *f);
+        asgdi_rows_weight(&k->rows, (float)x);
     }
     return ASGD_OK;
 }
 
-static asgd_status parse_rows(asgd_source *s, const table *t, const asgdi_input *in, place rows,
-                              const asgd_source_options *o)
+static asgd_status line(const void *self, asgdi_text_part *k, const char *p, const char *end)
 {
-    uint32_t parts = asgdi_parts(o->threads, (uint64_t)(rows.end - rows.begin), GRAIN);
-    part    *k     = asgdi_calloc(parts, sizeof *k);
-    if (!k) return ASGD_FAIL(ENOMEM, "%s: no memory to read it", in->name);
-    for (uint32_t i = 0; i < parts; i++) k[i].t = t;
-    parts = asgdi_text_cut(&k->text, sizeof *k, rows.begin, rows.end, parts);
-    asgdi_parallel(parts, parse_part, k);
-    asgd_status status = asgdi_text_join(&k->text, sizeof *k, parts, rows.line, in->name);
-    if (status == ASGD_OK) status = join(s, t, k, parts, in, o);
-    for (uint32_t i = 0; i < parts; i++) {
-        asgdi_free(k[i].x);
-        asgdi_free(k[i].y);
+    const asgdi_csv        *t = self;
+    const asgdi_csv_column *c = t->column, *stop = c + t->columns;
+    const char             *start = p;
+    while (p < end && asgdi_csv_blank(*p)) p++;
+    if (p == end) return ASGD_OK;
+    p = start;
+    if (memchr(p, 0, (size_t)(end - p)))
+        return asgdi_text_fail(k, "holds a NUL byte, so it is no text or damaged; make the file "
+                                  "anew, or remove it with: tr -d '\\000'");
+    if (!asgdi_rows_begin(&k->rows, t->absent, t->features)) return ASGD_ENOMEM;
+    for (;; p++) {
+        asgdi_csv_field f;
+        p = asgdi_csv_take(&f, p, end, t->delimiter);
+        if (!p) return check_columns(t, k, start, end);
+        asgd_status s = take_value(t, k, c, &f);
+        /* often because a value is in another column's place; the second time is for the message */
+        if (s == ASGD_EFORMAT && (s = check_columns(t, k, start, end)) == ASGD_OK)
+            s = take_value(t, k, c, &f);
+        if (s != ASGD_OK) return s;
+        c++;
+        if (c == stop || p == end) break;
     }
-    asgdi_free(k);
-    if (status != ASGD_OK) return status;
-    return asgdi_classify(s, (float *)s->y, in->name, o, line_of, &rows);
+    if (c != stop || p != end) return check_columns(t, k, start, end);
+    if (t->dense) {
+        k->rows.at += t->features;
+        k->rows.any = k->rows.valued = true;
+    }
+    asgdi_rows_end(&k->rows);
+    return ASGD_OK;
 }
 
-static asgd_status parse(asgd_source *s, const asgdi_input *in, const char *begin, const char *end,
-                         const asgd_source_options *o, uint64_t *dropped)
+/* ---- the whole ---- */
+
+static void end(void *self)
 {
-    table t            = {0};
-    place rows         = {begin, end, 1};
-    *dropped           = 0;
-    asgd_status status = read_header(&t, &rows.begin, end, &rows.line, in, o);
-    if (status == ASGD_OK) status = parse_rows(s, &t, in, rows, o);
-    asgdi_free(t.name);
-    return status;
+    asgdi_csv *t = self;
+    if (!t) return;
+    for (uint32_t c = 0; t->column && c < t->columns; c++) {
+        asgdi_free(t->column[c].edge);
+        asgdi_free(t->column[c].group);
+    }
+    asgdi_free(t->column);
+    asgdi_free(t->by_name);
+    asgdi_free(t->names);
+    asgdi_free(t->classes);
+    asgdi_free(t->class_text);
+    json_decref(t->recipe);
+    asgdi_free(t);
 }
+
+static asgd_status read_columns(asgdi_csv *t, const asgd_source_options *o)
+{
+    asgdi_csv_sample sample = {0};
+    asgd_status      s      = asgdi_csv_sample_take(t, &sample);
+    if (s == ASGD_OK) {
+        t->header = asgdi_csv_options_on_first(t, o) || asgdi_csv_recipe_on_first(t) ||
+                    asgdi_csv_header(t, &sample);
+        s = asgdi_csv_names(t);
+    }
+    if (s == ASGD_OK) s = t->recipe ? asgdi_csv_follow(t, o) : asgdi_csv_guess(t, o, &sample);
+    asgdi_csv_sample_free(&sample);
+    return s;
+}
+
+static asgd_status begin(asgdi_text_setup *setup)
+{
+    const asgd_source_options *o = setup->o;
+    asgdi_csv                 *t = asgdi_calloc(1, sizeof *t);
+    if (!t) return ASGD_FAIL(ENOMEM, "%s: no memory to read it", setup->name);
+    setup->self = t;
+    t->bits     = o->hash_bits;
+    /* any class will do where there are no labels, but it must be one of the model's */
+    t->absent = o->label_values && o->n_label_values ? o->label_values[0] : 0;
+    if (setup->recipe && !(t->recipe = json_deep_copy(setup->recipe)))
+        return ASGD_FAIL(ENOMEM, "%s: no memory for its encoding", setup->name);
+    ASGD_TRY(asgdi_csv_first(t, setup));
+    ASGD_TRY(read_columns(t, o));
+    const char *from, *to, *p = t->rest;
+    if (t->header && !asgdi_csv_line(&p, t->end, &from, &to))
+        return ASGD_FAIL(
+            EFORMAT, "%s: holds a header but no example; give a file with rows of values", t->file);
+    setup->first      = t->header ? t->rest : t->first;
+    setup->first_line = t->first_line + t->header;
+    setup->dense      = t->dense ? t->features : 0;
+    setup->hashed     = !t->dense;
+    setup->fielded    = !t->dense && t->features <= ASGDI_FIELDS_MAX;
+    setup->fields     = setup->fielded ? t->features : 0;
+    setup->classes    = t->n_classes;
+    return ASGD_OK;
+}
+
+static json_t *recipe(const void *self)
+{
+    return asgdi_csv_recipe(self);
+}
+
+static const asgdi_text_format format = {
+    .name     = "csv",
+    .begin    = begin,
+    .end      = end,
+    .recipe   = recipe,
+    .line     = line,
+    .part_end = part_end,
+    .sample   = "1,AA,1347",
+};
 
 static asgd_status open_csv(asgd_source *s, asgdi_input *in, const asgd_source_options *o)
 {
-    return asgdi_text_open(s, in, o, "csv", parse);
+    return asgdi_text_open(s, in, o, &format);
 }
 
 /* A delimiter on the first line, and nothing unprintable. */
 static bool guess_csv(const char *path, const uint8_t *head, size_t bytes)
 {
     (void)path;
-    const char *p = (const char *)head, *end = p + bytes, *stop = p;
-    for (; p < end; p = stop + 1) {
-        stop = memchr(p, '\n', (size_t)(end - p));
-        if (!stop) stop = end;
-        if (!empty_line(p, stop)) break;
-    }
-    if (p >= end) return false;
-    for (const char *q = p; q < stop; q++)
+    const char *p = (const char *)head, *from, *to;
+    if (!asgdi_csv_line(&p, p + bytes, &from, &to)) return false;
+    for (const char *q = from; q < to; q++)
         if ((unsigned char)*q < 32 && *q != '\t' && *q != '\r') return false;
     uint64_t count;
-    guess_delimiter(p, stop, &count);
+    asgdi_csv_delimiter(from, to, &count);
     return count > 0;
 }
 
-const asgdi_format asgdi_format_csv = {"csv", guess_csv, open_csv};
+const asgdi_format asgdi_format_csv = {"csv", guess_csv, open_csv, &format};

@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "data/build.h"
+#include "data/classes.h"
 #include "data/parallel.h"
 
 #define SPARSE_BELOW 0.40
@@ -176,10 +177,24 @@ static asgd_status store_pixels(asgd_source *s, asgdi_input *images, const heade
     return ASGD_OK;
 }
 
-static uint64_t line_of(const void *ctx, uint64_t example)
+/* Class numbers by the trained model's labels. */
+static asgd_status classify(asgd_source *s, float *y, const char *name,
+                            const asgd_source_options *o)
 {
-    (void)ctx;
-    return example + 1;
+    asgdi_classes known;
+    char          text[300];
+    ASGD_TRY(asgdi_classes_init(&known, o, name));
+    asgd_status status = asgdi_classes_give(&known, s, name);
+    for (uint64_t i = 0; status == ASGD_OK && known.n && i < s->schema.examples; i++) {
+        uint32_t c = asgdi_classes_of(&known, y[i]);
+        if (c == ASGDI_NO_CLASS) {
+            asgdi_classes_unknown(&known, y[i], text, sizeof text);
+            status = ASGD_FAIL(EFORMAT, "%s:%" PRIu64 ": %s", name, i + 1, text);
+        }
+        y[i] = (float)c;
+    }
+    asgdi_classes_free(&known);
+    return status;
 }
 
 asgd_status asgdi_idx_read(asgd_source *s, asgdi_input *images, asgdi_input *labels,
@@ -211,9 +226,8 @@ asgd_status asgdi_idx_read(asgd_source *s, asgdi_input *images, asgdi_input *lab
     }
     s->y              = y;
     s->schema.classes = max + 1;
-    if (o->label_values) ASGD_TRY(asgdi_classify(s, y, labels->name, o, line_of, NULL));
+    if (o->label_values) ASGD_TRY(classify(s, y, labels->name, o));
     ASGD_TRY(store_pixels(s, images, &hi, o));
-    if (o->rank_features && !s->schema.dense) ASGD_TRY(asgdi_rank(s, NULL, o->threads));
     asgdi_summarize(s);
     asgdi_describe(s, "idx", s->schema.dense ? "kept as bytes" : "kept as sparse rows");
     return ASGD_OK;
@@ -319,4 +333,4 @@ static bool guess_idx(const char *path, const uint8_t *head, size_t bytes)
            head[3] >= 1 && head[3] <= 8;
 }
 
-const asgdi_format asgdi_format_idx = {"idx", guess_idx, open_idx};
+const asgdi_format asgdi_format_idx = {"idx", guess_idx, open_idx, NULL};

@@ -1,61 +1,31 @@
 /* text.c -- what the text formats share.
  *
- * The text is cut at line ends into one part per thread.  A part that meets an error stops there;
- * all parts before the first such part are whole, so the line of its error is their lines plus its
- * own: the message is the same for any number of threads. */
+ * Text comes in windows of whole lines.  A window is cut at line ends into one part per thread; a
+ * part that meets an error stops there, and all parts before the first such part are whole, so the
+ * line of its error is their lines plus its own: the message is the same for any number of threads
+ * and windows.  A part's rows are appended to the arrays of the whole and their memory is used again,
+ * so text of any length, or a stream, is read with the memory that the arrays take.
+ *
+ * Labels that a trained model does not know are found here, while the line is at hand; other labels
+ * can be numbered only when all are known. */
 #include "data/text.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "data/build.h"
 #include "data/cache.h"
+#include "data/classes.h"
+#include "data/names.h"
+#include "data/parallel.h"
+#include "data/renumber.h"
+#include "data/window.h"
 
-static asgdi_text_part *at(asgdi_text_part *part, size_t stride, uint32_t k)
-{
-    return (asgdi_text_part *)(void *)((char *)part + stride * k);
-}
-
-uint32_t asgdi_text_cut(asgdi_text_part *part, size_t stride, const char *begin, const char *end,
-                        uint32_t parts)
-{
-    uint32_t n = 0;
-    for (uint32_t k = 0; k < parts && begin < end; k++) {
-        const char *stop = end;
-        size_t      rest = (size_t)(end - begin);
-        if (k + 1 < parts) {
-            const char *near = begin + rest / (parts - k);
-            const char *line = memchr(near, '\n', (size_t)(end - near));
-            stop             = line ? line + 1 : end;
-        }
-        asgdi_text_part *p = at(part, stride, n++);
-        p->begin           = begin;
-        p->end             = stop;
-        p->lines           = 0;
-        p->status          = ASGD_OK;
-        p->error[0]        = 0;
-        begin              = stop;
-    }
-    return n;
-}
-
-asgd_status asgdi_text_join(asgdi_text_part *part, size_t stride, uint32_t parts,
-                            uint64_t first_line, const char *name)
-{
-    for (uint32_t k = 0; k < parts; k++) {
-        asgdi_text_part *p = at(part, stride, k);
-        p->first_line      = first_line;
-        if (p->status == ASGD_ENOMEM)
-            return ASGD_FAIL(ENOMEM, "%s: no memory for its examples", name);
-        if (p->status != ASGD_OK)
-            return asgdi_fail(p->status, "%s:%" PRIu64 ": %s", name, first_line + p->lines,
-                              p->error);
-        first_line += p->lines;
-    }
-    return ASGD_OK;
-}
+enum { GRAIN = 1 << 18 }; /* bytes of text worth a thread */
 
 asgd_status asgdi_text_fail(asgdi_text_part *part, const char *format, ...)
 {
@@ -79,37 +49,419 @@ asgdi_shown asgdi_show(const char *p, const char *end)
     return s;
 }
 
-asgd_status asgdi_text_open(asgd_source *s, asgdi_input *in, const asgd_source_options *o,
-                            const char *format, asgdi_text_parse *parse)
+/* ---- reading ---- */
+
+typedef struct job {
+    const asgdi_text_format *f;
+    asgdi_input             *in;
+    asgd_source_options      o;
+    asgdi_text_setup         setup;
+    json_t                  *recipe; /* of o.encoding */
+    asgdi_classes            classes;
+    asgdi_windows            windows;
+    uint32_t                 threads, parts; /* at most; in this window */
+    asgdi_text_part         *part;           /* [threads] */
+    uint64_t                 line;           /* number of the window's first */
+    asgdi_whole              whole;
+} job;
+
+/* Class numbers for labels, where the model's are given. */
+static asgd_status check_label(const job *j, asgdi_text_part *k)
 {
-    uint64_t    dropped = 0;
-    char        note[100];
-    const char *from = "";
-    asgdi_cache cache;
-    ASGD_TRY(asgdi_cache_open(&cache, in, o, format));
-    if (asgdi_cache_load(&cache, s, o->threads, &dropped)) {
-        from = "from cache";
-    } else {
-        asgd_status status = asgdi_input_read_all(in);
-        const char *begin = (const char *)in->data, *end = begin + in->bytes;
-        if (status == ASGD_OK) {
-            if (in->bytes >= 3 && memcmp(begin, "\xef\xbb\xbf", 3) == 0) begin += 3;
-            status = parse(s, in, begin, end, o, &dropped);
+    asgdi_rows *r = &k->rows;
+    if (j->setup.label_sets) {
+        uint32_t n = r->label_len[r->n - 1];
+        uint32_t l = n ? r->label[r->labels - 1] : 0; /* the largest */
+        if (l < j->classes.n) return ASGD_OK;
+        return asgdi_text_fail(k,
+                               "label %" PRIu32 " is none that the model was trained on (0 to "
+                               "%" PRIu32 "); remove it, or train on data that have it",
+                               l, j->classes.n - 1);
+    }
+    float   *y = &r->y[r->n - 1];
+    uint32_t c = asgdi_classes_of(&j->classes, *y);
+    if (c == ASGDI_NO_CLASS) {
+        asgdi_classes_unknown(&j->classes, *y, k->error, sizeof k->error);
+        return ASGD_EFORMAT;
+    }
+    *y = (float)c;
+    return ASGD_OK;
+}
+
+static asgd_status parse_line(const job *j, asgdi_text_part *k, const char *p, const char *end)
+{
+    uint64_t n = k->rows.n;
+    if (end > p && end[-1] == '\r') end--;
+    ASGD_TRY(j->f->line(j->setup.self, k, p, end));
+    if (k->rows.no_memory) return ASGD_ENOMEM;
+    return j->classes.n && k->rows.n > n ? check_label(j, k) : ASGD_OK;
+}
+
+static void parse_part(void *ctx, uint32_t i)
+{
+    job *j = ctx;
+    if (i == j->parts) { /* meanwhile */
+        asgdi_windows_ahead(&j->windows);
+        return;
+    }
+    asgdi_text_part *k = &j->part[i];
+    const char      *p = k->begin;
+    while (p < k->end) {
+        const char *line = memchr(p, '\n', (size_t)(k->end - p));
+        k->status        = parse_line(j, k, p, line ? line : k->end);
+        if (k->status != ASGD_OK) return;
+        k->lines++;
+        p = line ? line + 1 : k->end;
+    }
+}
+
+static void cut(job *j, const char *begin, const char *end)
+{
+    uint32_t parts = asgdi_parts(j->o.threads, (uint64_t)(end - begin), GRAIN);
+    if (parts > j->threads) parts = j->threads;
+    j->parts = 0;
+    for (uint32_t i = 0; i < parts && begin < end; i++) {
+        const char *stop = end;
+        if (i + 1 < parts) {
+            const char *near = begin + (size_t)(end - begin) / (parts - i);
+            const char *line = memchr(near, '\n', (size_t)(end - near));
+            stop             = line ? line + 1 : end;
         }
-        if (status == ASGD_OK && o->rank_features && !s->schema.dense)
-            status = asgdi_rank(s, NULL, o->threads);
+        asgdi_text_part *k = &j->part[j->parts++];
+        k->begin           = begin;
+        k->end             = stop;
+        k->lines           = 0;
+        begin              = stop;
+        asgdi_rows_clear(&k->rows);
+    }
+}
+
+/* The first error, with its line. */
+static asgd_status join(job *j)
+{
+    for (uint32_t i = 0; i < j->parts; i++) {
+        const asgdi_text_part *k = &j->part[i];
+        if (k->status == ASGD_ENOMEM)
+            return ASGD_FAIL(ENOMEM, "%s: no memory for its examples", j->in->name);
+        if (k->status != ASGD_OK)
+            return asgdi_fail(k->status, "%s:%" PRIu64 ": %s", j->in->name, j->line + k->lines,
+                              k->error);
+        j->line += k->lines;
+    }
+    return ASGD_OK;
+}
+
+/* One window after the other; each() takes what was parsed, *done stops it. */
+static asgd_status read_windows(job *j, asgd_status (*each)(job *j, bool *done))
+{
+    bool done = false;
+    while (!done) {
+        const char *begin, *end;
+        ASGD_TRY(asgdi_windows_next(&j->windows, j->setup.first, &begin, &end));
+        if (begin == end) break;
+        cut(j, begin, end);
+        uint32_t ahead = asgdi_windows_can_go_ahead(&j->windows);
+        asgdi_parallel(j->parts + ahead, parse_part, j);
+        ASGD_TRY(join(j));
+        ASGD_TRY(each(j, &done));
+    }
+    return ASGD_OK;
+}
+
+/* ---- setting up ---- */
+
+static asgd_status load_recipe(job *j)
+{
+    const asgd_encoding *e = j->o.encoding;
+    json_error_t         error;
+    char                 name[16];
+    if (!e) return ASGD_OK;
+    j->recipe = json_loads(e->recipe, 0, &error);
+    if (!json_is_object(j->recipe))
+        return ASGD_FAIL(EFORMAT, "%s: the encoding's recipe is no JSON object (%s)", j->in->name,
+                         error.text);
+    const char *format = asgdi_encoding_format(e, name);
+    if (!format || strcmp(format, j->f->name) != 0)
+        return ASGD_FAIL(EMISMATCH,
+                         "%s: cannot be read as %s with the encoding of %s data; give %s data, or "
+                         "train anew",
+                         j->in->name, j->f->name, format ? format : "unknown",
+                         format ? format : "such");
+    const json_t *bits = json_object_get(j->recipe, "hash_bits");
+    if (json_is_integer(bits)) j->o.hash_bits = (uint32_t)json_integer_value(bits);
+    return ASGD_OK;
+}
+
+static asgd_status set_up(job *j)
+{
+    static const char bom[] = "\xef\xbb\xbf";
+    ASGD_TRY(load_recipe(j));
+    if (j->o.hash_bits == 0) j->o.hash_bits = 32;
+    if (j->o.hash_bits < 10 || j->o.hash_bits > 32)
+        return ASGD_FAIL(EINVAL, "hash_bits is %" PRIu32 "; choose 10 to 32, or 0 for 32",
+                         j->o.hash_bits);
+    ASGD_TRY(asgdi_classes_init(&j->classes, &j->o, j->in->name));
+    j->threads = asgdi_parts(j->o.threads, UINT64_MAX, 1);
+    if (j->threads > ASGDI_PARTS_MAX - 1) j->threads = ASGDI_PARTS_MAX - 1;
+    ASGD_TRY(asgdi_windows_open(&j->windows, j->in, j->in->window * j->threads));
+    const char *head = j->windows.head;
+    if (j->windows.head_end - head >= 3 && memcmp(head, bom, 3) == 0) head += 3;
+    j->setup = (asgdi_text_setup){.name       = j->in->name,
+                                  .head       = head,
+                                  .end        = j->windows.head_end,
+                                  .o          = &j->o,
+                                  .recipe     = j->recipe,
+                                  .first      = head,
+                                  .first_line = 1};
+    if (j->f->begin) ASGD_TRY(j->f->begin(&j->setup));
+    j->line = j->setup.first_line;
+    j->part = asgdi_calloc(j->threads, sizeof *j->part);
+    if (!j->part) return ASGD_FAIL(ENOMEM, "%s: no memory to read it", j->in->name);
+    for (uint32_t i = 0; i < j->threads; i++) {
+        asgdi_rows *r = &j->part[i].rows;
+        r->encoding   = j->setup.dense ? NULL : j->o.encoding;
+        r->fielded    = j->setup.fielded && !j->setup.dense;
+        r->label_sets = j->setup.label_sets;
+        r->dense      = j->setup.dense;
+    }
+    return ASGD_OK;
+}
+
+static void tidy_up(job *j)
+{
+    for (uint32_t i = 0; j->part && i < j->threads; i++) {
+        if (j->f->part_end) j->f->part_end(&j->part[i]);
+        asgdi_rows_free(&j->part[i].rows);
+        if (j->part[i].names) asgdi_names_free(j->part[i].names);
+        asgdi_free(j->part[i].names);
+    }
+    asgdi_free(j->part);
+    if (j->f->end && j->setup.self) j->f->end(j->setup.self);
+    asgdi_windows_close(&j->windows);
+    asgdi_classes_free(&j->classes);
+    asgdi_whole_free(&j->whole);
+    json_decref(j->recipe);
+}
+
+/* ---- a source ---- */
+
+static asgd_status append(job *j, bool *done)
+{
+    (void)done;
+    if (asgdi_whole_append(&j->whole, &j->part->rows, sizeof *j->part, j->parts,
+                           asgdi_windows_share(&j->windows)))
+        return ASGD_OK;
+    return ASGD_FAIL(ENOMEM,
+                     "%s: no memory for its examples; make room for a temporary file in the cache "
+                     "folder, or in TMPDIR",
+                     j->in->name);
+}
+
+/* The recipe as it is remembered; malloc'ed by jansson, NULL: no memory. */
+static char *recipe_text(const job *j)
+{
+    json_t *r    = j->f->recipe ? j->f->recipe(j->setup.self) : json_object();
+    char   *text = NULL;
+    if (r && json_object_set_new(r, "format", json_string(j->f->name)) == 0 &&
+        (!j->setup.hashed ||
+         json_object_set_new(r, "hash_bits", json_integer((json_int_t)j->o.hash_bits)) == 0))
+        text = json_dumps(r, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(r);
+    return text;
+}
+
+static asgd_status remember(const job *j, asgd_source *s, const uint32_t *key, uint32_t rows)
+{
+    char *text = recipe_text(j);
+    if (!text) return ASGD_FAIL(ENOMEM, "%s: no memory for its encoding", j->in->name);
+    asgd_status status = asgdi_encoding_new(&s->encoding, key, rows, s->schema.fields, text);
+    free(text);
+    return status;
+}
+
+/* A dense table's features are its columns; what the columns are is remembered. */
+static asgd_status finish_dense(job *j, asgd_source *s)
+{
+    uint32_t n         = j->setup.dense;
+    s->schema.features = n;
+    s->schema.dense    = true;
+    if (j->o.features && j->o.features != n)
+        return ASGD_FAIL(EMISMATCH,
+                         "%s: has %" PRIu32 " feature columns, %" PRIu32 " are wanted; give the "
+                         "columns of the training data",
+                         j->in->name, n, j->o.features);
+    if (j->o.encoding) {
+        if (j->o.encoding->rows != n)
+            return ASGD_FAIL(EMISMATCH,
+                             "%s: has %" PRIu32 " feature columns, its encoding %" PRIu32,
+                             j->in->name, n, j->o.encoding->rows);
+        return asgdi_encoding_copy(&s->encoding, j->o.encoding);
+    }
+    if (!j->f->recipe) return ASGD_OK;
+    uint32_t *key = asgdi_calloc(n, sizeof *key);
+    if (!key) return ASGD_FAIL(ENOMEM, "%s: no memory for its encoding", j->in->name);
+    for (uint32_t i = 0; i < n; i++) key[i] = i;
+    asgd_status status = remember(j, s, key, n);
+    asgdi_free(key);
+    return status;
+}
+
+static asgd_status no_features(const job *j)
+{
+    return ASGD_FAIL(EFORMAT, "%s: no example has a feature; give a file with lines like \"%s\"",
+                     j->in->name, j->f->sample);
+}
+
+/* Features are the numbers in the file. */
+static asgd_status finish_plain(job *j, asgd_source *s, uint32_t most, bool any)
+{
+    s->schema.features = j->o.features       ? j->o.features
+                         : j->setup.features ? j->setup.features
+                         : any               ? most + 1
+                                             : 0;
+    if (s->schema.features == 0 && !(any && most == UINT32_MAX)) return no_features(j);
+    if (any && (most >= INT32_MAX || most >= s->schema.features))
+        return ASGD_FAIL(EFORMAT,
+                         "%s: feature %" PRIu32 " is too large for a table with a row for each "
+                         "number; number the features by frequency (rank_features), or hash them",
+                         j->in->name, most);
+    return asgdi_settle(&j->whole, j->o.threads, j->in->name);
+}
+
+static asgd_status finish_sparse(job *j, asgd_source *s)
+{
+    uint32_t most = 0, field = 0;
+    bool     any = false;
+    for (uint32_t i = 0; i < j->threads; i++) {
+        const asgdi_rows *r = &j->part[i].rows;
+        if (r->any && r->max_feature > most) most = r->max_feature;
+        if (r->max_field > field) field = r->max_field;
+        any = any || r->any;
+    }
+    if (j->setup.fielded)
+        s->schema.fields = j->o.encoding     ? j->o.encoding->fields
+                           : j->setup.fields ? j->setup.fields
+                                             : field + 1;
+    if (j->o.encoding) {
+        s->schema.features = j->o.encoding->rows;
+        return asgdi_encoding_copy(&s->encoding, j->o.encoding);
+    }
+    if (!j->setup.hashed && !j->o.rank_features) return finish_plain(j, s, most, any);
+    if (!any) return no_features(j);
+    uint32_t   *key = NULL;
+    asgd_status status =
+        asgdi_renumber(&j->whole, most, j->o.threads, j->in->name, &key, &s->schema.features);
+    if (status == ASGD_OK) status = remember(j, s, key, s->schema.features);
+    asgdi_free(key);
+    return status;
+}
+
+static asgd_status finish_labels(job *j, asgd_source *s)
+{
+    if (!j->setup.label_sets) {
+        if (j->o.label_values) return asgdi_classes_give(&j->classes, s, j->in->name);
+        return asgdi_classes_find(s, (float *)(uintptr_t)s->y, j->in->name);
+    }
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < j->threads; i++)
+        if (j->part[i].rows.max_label > most) most = j->part[i].rows.max_label;
+    s->schema.label_sets = true;
+    s->schema.classes    = j->classes.n       ? j->classes.n
+                           : j->setup.classes ? j->setup.classes
+                                              : most + 1;
+    if (most >= s->schema.classes || s->schema.classes > 1u << 24)
+        return ASGD_FAIL(
+            EFORMAT,
+            "%s: has a label %" PRIu32 ", but labels go up to %" PRIu32 "; number the labels anew",
+            j->in->name, most, (s->schema.classes > 1u << 24 ? 1u << 24 : s->schema.classes) - 1);
+    return ASGD_OK;
+}
+
+static asgd_status parse(job *j, asgd_source *s, uint64_t *text_bytes, uint64_t *dropped)
+{
+    ASGD_TRY(set_up(j));
+    j->whole.fielded    = j->part->rows.fielded;
+    j->whole.label_sets = j->setup.label_sets;
+    j->whole.dense      = j->setup.dense;
+    ASGD_TRY(read_windows(j, append));
+    if (j->whole.n == 0)
+        return ASGD_FAIL(EFORMAT, "%s: holds no example; give a file with lines like \"%s\"",
+                         j->in->name, j->f->sample);
+    for (uint32_t i = 0; i < j->threads; i++) *dropped += j->part[i].rows.dropped;
+    *text_bytes        = asgdi_windows_bytes(&j->windows);
+    s->schema.examples = j->whole.n;
+    ASGD_TRY(j->setup.dense ? finish_dense(j, s) : finish_sparse(j, s));
+    asgdi_whole_give(&j->whole, s);
+    ASGD_TRY(finish_labels(j, s));
+    asgdi_summarize(s);
+    return ASGD_OK;
+}
+
+/* The folder that large arrays go to: that of the cache, or of the text; malloc'ed. */
+static char *folder_of(const asgdi_input *in, const asgd_source_options *o)
+{
+    if (o->cache && *o->cache && strcmp(o->cache, "none") != 0) return asgdi_strdup(o->cache);
+    const char *slash = strrchr(in->path, '/');
+    char       *p     = asgdi_strdup(slash ? in->path : in->regular ? "." : "");
+    if (p && slash) p[slash == in->path ? 1 : slash - in->path] = 0;
+    return p;
+}
+
+asgd_status asgdi_text_open(asgd_source *s, asgdi_input *in, const asgd_source_options *o,
+                            const asgdi_text_format *f)
+{
+    uint64_t    dropped = 0, text_bytes = 0;
+    char        note[100];
+    const char *from = "from cache";
+    asgdi_cache cache;
+    ASGD_TRY(asgdi_cache_open(&cache, in, o, f->name));
+    if (!asgdi_cache_load(&cache, s, o->threads, &dropped)) {
+        job         j      = {.f = f, .in = in, .o = *o};
+        char       *folder = folder_of(in, o);
+        asgd_status status;
+        j.whole.memory = in->memory;
+        j.whole.folder = folder;
+        status         = parse(&j, s, &text_bytes, &dropped);
+        tidy_up(&j);
+        asgdi_free(folder);
         if (status != ASGD_OK) {
             asgdi_cache_close(&cache);
             return status;
         }
-        asgdi_summarize(s);
-        from = asgdi_cache_store(&cache, s, in->bytes, dropped);
+        from = asgdi_cache_store(&cache, s, text_bytes, dropped);
     }
     asgdi_cache_close(&cache);
     snprintf(note, sizeof note, "%s", from);
     if (dropped)
         snprintf(note, sizeof note, "%" PRIu64 " entries of unseen features dropped%s%s", dropped,
                  *from ? ", " : "", from);
-    asgdi_describe(s, format, note);
+    asgdi_describe(s, f->name, note);
     return ASGD_OK;
+}
+
+/* ---- names ---- */
+
+static asgd_status take_names(job *j, bool *done)
+{
+    asgdi_names *first = j->part->names;
+    for (uint32_t i = 1; i < j->parts; i++) asgdi_names_take(first, j->part[i].names);
+    *done = asgdi_names_all(first);
+    return first->no_memory ? ASGD_FAIL(ENOMEM, "%s: no memory for names", j->in->name) : ASGD_OK;
+}
+
+asgd_status asgdi_text_names(asgdi_input *in, const asgd_source_options *o,
+                             const asgdi_text_format *f, asgdi_names *names)
+{
+    job         j = {.f = f, .in = in, .o = *o};
+    asgd_status s = set_up(&j);
+    for (uint32_t i = 0; s == ASGD_OK && i < j.threads; i++) {
+        asgdi_names *own = asgdi_calloc(1, sizeof *own);
+        j.part[i].names  = own;
+        if (!own || !asgdi_names_init(own, names->wanted))
+            s = ASGD_FAIL(ENOMEM, "%s: no memory for names", in->name);
+    }
+    if (s == ASGD_OK) s = read_windows(&j, take_names);
+    if (s == ASGD_OK) asgdi_names_take(names, j.part->names);
+    tidy_up(&j);
+    return s;
 }

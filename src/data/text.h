@@ -1,28 +1,35 @@
-/* text.h -- what the text formats share: parts of a buffer parsed at once, errors with their line,
- * and the cache around it. */
+/* text.h -- the pipeline that all text formats share: windows of text, parts parsed at once, errors
+ * with their line, numbering by frequency, and the cache around it.
+ *
+ *     text --cut--> parts --format.line()--> rows --join--> arrays --number--> source --> cache
+ *
+ * A format is a few functions; it never sees windows, threads or the cache. */
 #ifndef ASGDI_TEXT_H
 #define ASGDI_TEXT_H
 
+#include <jansson.h>
 #include <stddef.h>
 
 #include "data/input.h"
+#include "data/rows.h"
 #include "data/source.h"
 
-/* What a part of the text gave, and the first error in it. */
+/* Collects the names of wanted features while text is parsed; NULL in training. */
+typedef struct asgdi_names asgdi_names;
+/* "A^cat": name of the feature `key`, printf-like; kept if it is wanted and has none yet. */
+void asgdi_names_add(asgdi_names *names, uint32_t key, const char *format, ...) ASGD_PRINTF(3, 4);
+
+/* What a thread parses into. */
 typedef struct asgdi_text_part {
-    const char *begin, *end; /* whole lines */
-    uint64_t    first_line;  /* number of the line at begin; known once all parts are parsed */
-    uint64_t    lines;       /* line ends passed; where an error is, up to its line */
-    asgd_status status;
-    char        error[400]; /* without file and line */
+    asgdi_rows   rows;
+    asgdi_names *names;       /* NULL: not wanted */
+    const char  *begin, *end; /* whole lines */
+    uint64_t     lines;       /* line ends passed; where an error is, up to its line */
+    asgd_status  status;
+    char         error[400]; /* without file and line */
+    void        *scratch;    /* the format's own, freed by its part_end(); NULL at first */
 } asgdi_text_part;
 
-/* Cuts text at line ends into at most `parts` pieces; returns how many. */
-uint32_t asgdi_text_cut(asgdi_text_part *part, size_t stride, const char *begin, const char *end,
-                        uint32_t parts);
-/* Numbers the lines and reports the first error, if any: "name:line: error". */
-asgd_status asgdi_text_join(asgdi_text_part *part, size_t stride, uint32_t parts,
-                            uint64_t first_line, const char *name);
 /* Stores an error of a part; returns EFORMAT. */
 asgd_status asgdi_text_fail(asgdi_text_part *part, const char *format, ...) ASGD_PRINTF(2, 3);
 
@@ -32,12 +39,46 @@ typedef struct asgdi_shown {
 } asgdi_shown;
 asgdi_shown asgdi_show(const char *p, const char *end);
 
-/* Opens a text format: from the cache, or by parse() and into the cache.  parse fills the storage,
- * targets and schema, and *dropped with the entries left out as unseen features. */
-typedef asgd_status asgdi_text_parse(asgd_source *s, const asgdi_input *in, const char *begin,
-                                     const char *end, const asgd_source_options *o,
-                                     uint64_t *dropped);
-asgd_status         asgdi_text_open(asgd_source *s, asgdi_input *in, const asgd_source_options *o,
-                                    const char *format, asgdi_text_parse *parse);
+typedef struct asgdi_text_setup {
+    const char *name; /* of the file, for messages */
+    const char *head; /* text from the beginning on, whole lines; all of it where it is
+                                        a plain file, else the first megabytes */
+    const char *end;
+    const asgd_source_options *o;
+    const json_t              *recipe; /* of o->encoding; NULL: there is none */
+    /* for begin() to set */
+    void       *self;
+    const char *first;      /* where examples begin; set to `head` before */
+    uint64_t    first_line; /* its line number; set to 1 before */
+    bool        fielded, label_sets;
+    uint32_t    dense;  /* as in asgdi_rows */
+    uint32_t    fields; /* number of fields, where the format knows it beforehand; else 0 */
+    uint32_t    classes, features; /* xc: as its first line says */
+    bool        hashed;            /* features are hashes: always numbered by frequency */
+} asgdi_text_setup;
+
+typedef struct asgdi_text_format {
+    const char *name;
+    /* Reads options, recipe and the head of the text; may be NULL.  What it allocates, end() frees,
+     * also after a failure. */
+    asgd_status (*begin)(asgdi_text_setup *t);
+    void (*end)(void *self);
+    /* What is to be remembered: a new JSON object without "format"; NULL member: nothing. */
+    json_t *(*recipe)(const void *self);
+    /* One line [p, end) without its '\n' (there may be a '\r' before it): an example into k->rows, or
+     * nothing where the line is empty or a comment.  Errors by asgdi_text_fail(). */
+    asgd_status (*line)(const void *self, asgdi_text_part *k, const char *p, const char *end);
+    void (*part_end)(asgdi_text_part *k); /* frees k->scratch; NULL: nothing to free */
+    const char *sample;                   /* a line for the message that a file holds no example */
+    bool        numbers;                  /* features are numbers, so names need no text ... */
+    uint32_t    first_number;             /* ... and the first, 0 in memory, is this in the file */
+} asgdi_text_format;
+
+/* Opens a text format: from the cache, or by parsing, and into the cache. */
+asgd_status asgdi_text_open(asgd_source *s, asgdi_input *in, const asgd_source_options *o,
+                            const asgdi_text_format *f);
+/* The names of wanted features, for asgd_encoding_names(). */
+asgd_status asgdi_text_names(asgdi_input *in, const asgd_source_options *o,
+                             const asgdi_text_format *f, asgdi_names *names);
 
 #endif

@@ -91,14 +91,49 @@ static asgd_status add_point(asgdi_control *c, const asgdi_sums *s, double secon
 
 /* ---- evaluation and what follows from it ---- */
 
-static asgd_status evaluate(asgdi_control *c, const asgdi_sums *s, double seconds, uint32_t threads)
+/* Tables like the model's, for w alone; made when first needed, as a large model may never need them. */
+static asgd_status make_copy(const asgdi_run *r, asgdi_params *copy)
 {
-    asgdi_run         *r = c->run;
-    const asgd_config *g = r->config;
-    asgd_metrics       m;
-    asgdi_params_snapshot(&r->model->params, r->locks, r->n_own, r->k, &c->snapshot);
-    ASGD_TRY(asgdi_rank_rows(&c->snapshot, r->source, true));
-    ASGD_TRY(asgdi_evaluate(r->model, &c->snapshot, g->valid, threads, &m, NULL));
+    const asgdi_params *p = &r->model->params;
+    asgd_table          tables[ASGD_MAX_TABLES];
+    if (copy->n_tables) return ASGD_OK;
+    for (int t = 0; t < p->n_tables; t++) {
+        tables[t]      = p->table[t].info;
+        tables[t].init = ASGD_INIT_ZERO;
+    }
+    return asgdi_params_init(copy, tables, p->n_tables, 0);
+}
+
+static asgd_status keep_best(asgdi_control *c, const asgdi_params *now, const asgd_metrics *m)
+{
+    ASGD_TRY(make_copy(c->run, &c->best));
+    for (int t = 0; t < now->n_tables; t++) {
+        const asgdi_table *from = &now->table[t], *to = &c->best.table[t];
+        for (uint64_t row = 0; row < from->info.rows; row++)
+            memcpy(to->master + row * to->stride, from->master + row * from->stride,
+                   from->pad * sizeof(float));
+    }
+    c->best_loss      = m->loss;
+    c->best_metrics   = *m;
+    c->best_kept      = true;
+    c->without_better = 0;
+    return ASGD_OK;
+}
+
+/* still: no worker is writing, so that the parameters themselves can be evaluated. */
+static asgd_status evaluate(asgdi_control *c, const asgdi_sums *s, double seconds, uint32_t threads,
+                            bool still)
+{
+    asgdi_run          *r   = c->run;
+    const asgd_config  *g   = r->config;
+    const asgdi_params *now = &r->model->params;
+    asgd_metrics        m;
+    if (!still) {
+        ASGD_TRY(make_copy(r, &c->snapshot));
+        asgdi_params_snapshot(now, r->locks, r->n_own, r->k, &c->snapshot);
+        now = &c->snapshot;
+    }
+    ASGD_TRY(asgdi_evaluate(r->model, now, g->valid, threads, &m, NULL));
     c->result->evaluated = true;
     c->result->valid     = m;
     ASGD_TRY(add_point(c, s, seconds, &m));
@@ -109,21 +144,8 @@ static asgd_status evaluate(asgdi_control *c, const asgdi_sums *s, double second
             end(c, ASGD_END_TARGET);
         }
     }
-    if (g->patience) {
-        if (!c->best_kept || m.loss < c->best_loss) {
-            for (int t = 0; t < c->snapshot.n_tables; t++) {
-                const asgdi_table *from = &c->snapshot.table[t];
-                memcpy(c->best.table[t].master, from->master,
-                       (size_t)from->info.rows * from->stride * sizeof(float));
-            }
-            c->best_loss      = m.loss;
-            c->best_metrics   = m;
-            c->best_kept      = true;
-            c->without_better = 0;
-        } else if (++c->without_better >= g->patience) {
-            end(c, ASGD_END_PATIENCE);
-        }
-    }
+    if (r->patience && (!c->best_kept || m.loss < c->best_loss)) return keep_best(c, now, &m);
+    if (r->patience && ++c->without_better >= r->patience) end(c, ASGD_END_PATIENCE);
     return ASGD_OK;
 }
 
@@ -215,7 +237,7 @@ static asgd_status loop(asgdi_control *c)
             bool due = s.examples >= c->next_eval && s.examples < r->total;
             if (due) {
                 if (g->valid)
-                    ASGD_TRY(evaluate(c, &s, seconds, c->gated ? 0 : 1));
+                    ASGD_TRY(evaluate(c, &s, seconds, c->gated ? 0 : 1, c->gated));
                 else
                     ASGD_TRY(add_point(c, &s, seconds, NULL));
                 while (c->next_eval <= s.examples) c->next_eval += c->eval_every;
@@ -256,7 +278,7 @@ asgd_status asgdi_control_loop(asgdi_control *c)
     if (s) return s;
     if (r->config->checkpoint) ASGD_TRY(save_checkpoint(c));
     if (c->result->end == ASGD_END_TARGET) return ASGD_OK; /* evaluated when it was reached */
-    if (r->config->valid) return evaluate(c, &sums, c->result->seconds, 0);
+    if (r->config->valid) return evaluate(c, &sums, c->result->seconds, 0, true);
     return add_point(c, &sums, c->result->seconds, NULL);
 }
 
@@ -294,15 +316,8 @@ asgd_status asgdi_control_init(asgdi_control *c, asgdi_run *run, asgd_result *re
         c->without_better = run->before.without_better;
     }
     if (g->target) ASGD_TRY(parse_target(c, g->target));
-    if (g->patience && !g->valid)
+    if (g->patience && g->patience != ASGD_NEVER && !g->valid)
         return ASGD_FAIL(EINVAL, "patience needs validation data to be measured on");
-    asgd_table tables[ASGD_MAX_TABLES];
-    for (int t = 0; t < run->model->params.n_tables; t++) {
-        tables[t]      = run->model->params.table[t].info;
-        tables[t].init = ASGD_INIT_ZERO;
-    }
-    if (g->valid) ASGD_TRY(asgdi_params_init(&c->snapshot, tables, run->model->params.n_tables, 0));
-    if (g->patience) ASGD_TRY(asgdi_params_init(&c->best, tables, run->model->params.n_tables, 0));
     return ASGD_OK;
 }
 

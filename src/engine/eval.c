@@ -1,5 +1,4 @@
-/* eval.c -- chunks of examples handed to threads by an atomic cursor;
- * statistics are kept per chunk and added in order, so that the figures do not depend on who did what. */
+/* eval.c -- predictions and metrics: chunks of examples, handed to threads by an atomic cursor. */
 #include "engine/eval.h"
 
 #include <math.h>
@@ -19,8 +18,9 @@ typedef struct eval_job {
     const asgdi_params *p;
     const asgd_source  *data;
     const asgd_kern    *k;
-    float              *out;   /* [examples][outputs] */
-    asgd_stats         *stats; /* [chunks], NULL: no labels */
+    float              *out;   /* [examples][outputs], NULL: not wanted */
+    asgdi_tally        *tally; /* [chunks], NULL: no metrics wanted */
+    uint64_t           *item;  /* [2 * examples] for the AUC, NULL: none */
     asgdi_u64           next;
 } eval_job;
 
@@ -31,42 +31,67 @@ typedef struct eval_thread {
     char        message[256];
 } eval_thread;
 
-static asgd_status eval_run(eval_job *job)
+/* What a thread needs; out: predictions of a chunk, where the job keeps none. */
+typedef struct eval_place {
+    asgd_view    views[ASGD_MAX_TABLES];
+    asgd_sink    sink;
+    asgdi_cursor cursor;
+    void        *scratch;
+    float       *out;
+} eval_place;
+
+static void place_free(eval_place *e)
+{
+    asgdi_free(e->out);
+    asgdi_free(e->scratch);
+    asgdi_sink_free(&e->sink);
+    asgdi_cursor_free(&e->cursor);
+}
+
+static asgd_status place_init(eval_place *e, const eval_job *job)
 {
     const asgd_model  *m    = job->m;
-    const asgd_source *data = job->data;
-    asgd_view          views[ASGD_MAX_TABLES];
+    const asgd_schema *d    = &job->data->schema;
+    const size_t       wide = m->outputs * sizeof(float);
     for (int t = 0; t < job->p->n_tables; t++)
-        views[t] = (asgd_view){job->p->table[t].master, job->p->table[t].master,
-                               job->p->table[t].info.rows, job->p->table[t].stride};
-    asgd_status  s;
-    asgd_sink    sink    = {0};
-    asgdi_cursor cursor  = {0};
-    void        *scratch = NULL;
+        e->views[t] = (asgd_view){job->p->table[t].master, job->p->table[t].master,
+                                  job->p->table[t].info.rows, job->p->table[t].stride};
+    ASGD_TRY(asgdi_cursor_init(&e->cursor, job->data, CHUNK));
+    ASGD_TRY(asgdi_sink_init(&e->sink, ASGDI_DISCARD, job->k, job->p, e->views, NULL, d->features,
+                             CHUNK, 0, d->dense));
+    e->scratch = asgdi_calloc(1, m->ops.scratch ? m->ops.scratch(m->self, CHUNK) : 0);
+    e->out     = asgdi_calloc(job->out ? 0 : CHUNK, wide);
+    if (!e->scratch || !e->out) return ASGD_FAIL(ENOMEM, "no memory to evaluate");
+    return ASGD_OK;
+}
+
+static void eval_chunk(eval_job *job, eval_place *e, uint64_t from, uint32_t count)
+{
+    const asgd_model *m     = job->m;
+    asgdi_tally      *tally = job->tally ? &job->tally[from / CHUNK] : NULL;
+    float            *out   = job->out ? job->out + from * m->outputs : e->out;
+    uint64_t          order[CHUNK];
+    asgd_batch        b;
+    for (uint32_t i = 0; i < count; i++) order[i] = from + i;
+    asgdi_cursor_batch(&e->cursor, job->k, order, count, &b);
+    m->ops.predict(m->self, &b, e->views, &e->sink, e->scratch, out, tally ? &tally->stats : NULL);
+    if (tally) asgdi_tally_add(tally, m->task, m->outputs, &b, out);
+    for (uint32_t i = 0; job->item && i < count; i++)
+        job->item[from + i] = asgdi_auc_item(out[i], b.y[i], b.weight ? b.weight[i] : 1);
+}
+
+static asgd_status eval_run(eval_job *job)
+{
+    eval_place     e = {0};
+    asgd_status    s = place_init(&e, job);
+    const uint64_t n = job->data->schema.examples;
     asgdk_gemm_thread();
-    ASGD_TRY_GOTO(done, asgdi_cursor_init(&cursor, data, CHUNK));
-    ASGD_TRY_GOTO(done, asgdi_sink_init(&sink, ASGDI_DISCARD, job->k, job->p, views, NULL,
-                                        data->schema.features, CHUNK, 0, data->schema.dense));
-    scratch = asgdi_calloc(1, m->ops.scratch ? m->ops.scratch(m->self, CHUNK) : 0);
-    if (!scratch) {
-        s = ASGD_FAIL(ENOMEM, "no memory to evaluate");
-        goto done;
+    while (s == ASGD_OK) {
+        uint64_t from = asgdi_add_relaxed(&job->next, CHUNK);
+        if (from >= n) break;
+        eval_chunk(job, &e, from, n - from < CHUNK ? (uint32_t)(n - from) : CHUNK);
     }
-    uint64_t order[CHUNK], n = data->schema.examples;
-    for (;;) {
-        uint64_t lo = asgdi_add_relaxed(&job->next, CHUNK);
-        if (lo >= n) break;
-        uint32_t count = n - lo < CHUNK ? (uint32_t)(n - lo) : CHUNK;
-        for (uint32_t i = 0; i < count; i++) order[i] = lo + i;
-        asgd_batch b;
-        asgdi_cursor_batch(&cursor, job->k, order, count, &b);
-        m->ops.predict(m->self, &b, views, &sink, scratch, job->out + lo * m->outputs,
-                       job->stats ? &job->stats[lo / CHUNK] : NULL);
-    }
-done:
-    asgdi_free(scratch);
-    asgdi_sink_free(&sink);
-    asgdi_cursor_free(&cursor);
+    place_free(&e);
     return s;
 }
 
@@ -86,6 +111,13 @@ asgd_status asgdi_fits(const asgd_model *m, const asgd_source *data, const char 
         return ASGD_FAIL(EMISMATCH,
                          "%s has %u features, the model was made for %u: the same kind of data?",
                          what, data->schema.features, m->schema.features);
+    ASGD_TRY(asgdi_model_check_encoding(m, data->encoding, data->memory != NULL, what));
+    if (data->schema.label_sets != (m->task == ASGD_TASK_LABELS))
+        return ASGD_FAIL(EMISMATCH,
+                         data->schema.label_sets
+                             ? "%s has sets of labels, the model predicts one target an example"
+                             : "%s has one target an example, the model predicts sets of labels",
+                         what);
     if (m->task == ASGD_TASK_REGRESSION) return ASGD_OK;
     if (data->schema.classes == 0)
         return ASGD_FAIL(EMISMATCH, "%s has real-valued targets, the model needs classes", what);
@@ -96,34 +128,23 @@ asgd_status asgdi_fits(const asgd_model *m, const asgd_source *data, const char 
     return ASGD_OK;
 }
 
-static void metrics_of(const asgd_model *m, const asgd_source *data, const float *out,
-                       const asgd_stats *stats, uint32_t *order, asgd_metrics *r)
+/* Runs the job on so many threads, this one among them; alone if need be. */
+static asgd_status eval_parallel(eval_job *job, uint32_t threads)
 {
-    uint64_t     n = data->schema.examples;
-    const float *y = data->y;
-    *r             = (asgd_metrics){NAN, NAN, NAN, NAN, NAN, NAN, n};
-    r->loss        = stats->loss / stats->weight;
-    if (m->task == ASGD_TASK_REGRESSION) {
-        double sum = 0;
-        for (uint64_t i = 0; i < n; i++) {
-            double d = (double)out[i] - (double)y[i];
-            sum += d * d;
-        }
-        r->rmse = sqrt(sum / (double)n);
-        return;
+    eval_thread *t       = asgdi_calloc(threads, sizeof *t);
+    uint32_t     started = 0;
+    asgd_status  s       = ASGD_OK;
+    if (!t) return ASGD_FAIL(ENOMEM, "no memory to evaluate");
+    for (uint32_t i = 0; i < threads; i++) t[i].job = job;
+    for (; started + 1 < threads; started++)
+        if (pthread_create(&t[started].thread, NULL, eval_main, &t[started]) != 0) break;
+    eval_main(&t[started]);
+    for (uint32_t i = 0; i <= started; i++) {
+        if (i < started) pthread_join(t[i].thread, NULL);
+        if (t[i].status && !s) s = asgdi_fail(t[i].status, "%s", t[i].message);
     }
-    r->accuracy    = (double)stats->correct / (double)n;
-    r->error       = 1 - r->accuracy;
-    double sum     = 0;
-    bool   is_prob = true;
-    for (uint64_t i = 0; i < n; i++) {
-        double p = m->task == ASGD_TASK_BINARY ? (y[i] > 0.5f ? (double)out[i] : 1 - (double)out[i])
-                                               : (double)out[i * m->outputs + (uint32_t)y[i]];
-        is_prob  = is_prob && p >= 0 && p <= 1;
-        sum -= log(p > 1e-15 ? p : 1e-15);
-    }
-    if (is_prob) r->logloss = sum / (double)n; /* hinge predicts margins */
-    if (m->task == ASGD_TASK_BINARY && order) r->auc = asgdi_auc(out, y, n, order);
+    asgdi_free(t);
+    return s;
 }
 
 asgd_status asgdi_evaluate(const asgd_model *m, const asgdi_params *p, const asgd_source *data,
@@ -131,50 +152,28 @@ asgd_status asgdi_evaluate(const asgd_model *m, const asgdi_params *p, const asg
 {
     if (!m->ops.predict)
         return ASGD_FAIL(EINVAL, "model \"%s\" has no predict callback", m->ops.name);
-    uint64_t n = data->schema.examples;
+    uint64_t n = data->schema.examples, chunks = (n + CHUNK - 1) / CHUNK;
     if (threads == 0) threads = asgdi_cores();
-    uint64_t chunks = (n + CHUNK - 1) / CHUNK;
     if (threads > chunks) threads = (uint32_t)chunks;
     if (threads == 0) threads = 1;
-    eval_job job = {
-        .m    = m,
-        .p    = p,
-        .data = data,
-        .k    = asgdk_best(),
-    };
+    eval_job job = {.m = m, .p = p, .data = data, .k = asgdk_best(), .out = out};
     if (!job.k) return ASGD_FAIL(EINVAL, "ASGD_ISA names kernels that this machine or build lacks");
-    bool         binary = m->task == ASGD_TASK_BINARY && n < UINT32_MAX;
-    float       *scores = out ? NULL : asgdi_calloc(n * m->outputs, sizeof *scores);
-    uint32_t    *order  = metrics && binary ? asgdi_calloc(2 * n, sizeof *order) : NULL;
-    eval_thread *t      = asgdi_calloc(threads, sizeof *t);
-    asgd_status  s      = ASGD_OK;
-    job.out             = out ? out : scores;
-    job.stats           = metrics ? asgdi_calloc(chunks, sizeof *job.stats) : NULL;
-    if (!job.out || !t || (metrics && !job.stats) || (metrics && binary && !order)) {
+    bool auc      = metrics && m->task == ASGD_TASK_BINARY;
+    job.tally     = metrics ? asgdi_calloc(chunks, sizeof *job.tally) : NULL;
+    job.item      = auc ? asgdi_calloc(n, 2 * sizeof *job.item) : NULL;
+    asgd_status s = ASGD_OK;
+    if ((metrics && !job.tally) || (auc && !job.item))
         s = ASGD_FAIL(ENOMEM, "no memory for %llu predictions", (unsigned long long)n);
-        goto done;
+    else
+        s = eval_parallel(&job, threads);
+    if (s == ASGD_OK && metrics) {
+        asgdi_tally sum = {0};
+        for (uint64_t i = 0; i < chunks; i++) asgdi_tally_merge(&sum, &job.tally[i]);
+        asgdi_tally_metrics(&sum, m->task, metrics);
+        if (auc) metrics->auc = asgdi_auc(job.item, n);
     }
-    uint32_t started = 0;
-    for (uint32_t i = 0; i < threads; i++) t[i].job = &job;
-    for (; started + 1 < threads; started++)
-        if (pthread_create(&t[started].thread, NULL, eval_main, &t[started]) != 0) break;
-    eval_main(&t[started]); /* this thread takes part, alone if need be */
-    asgd_stats sum = {0};
-    for (uint32_t i = 0; i <= started; i++) {
-        if (i < started) pthread_join(t[i].thread, NULL);
-        if (t[i].status && !s) s = asgdi_fail(t[i].status, "%s", t[i].message);
-    }
-    for (uint64_t i = 0; metrics && i < chunks; i++) {
-        sum.loss += job.stats[i].loss;
-        sum.weight += job.stats[i].weight;
-        sum.correct += job.stats[i].correct;
-    }
-    if (!s && metrics) metrics_of(m, data, job.out, &sum, order, metrics);
-done:
-    asgdi_free(t);
-    asgdi_free(job.stats);
-    asgdi_free(order);
-    asgdi_free(scores);
+    asgdi_free(job.item);
+    asgdi_free(job.tally);
     return s;
 }
 
@@ -187,5 +186,6 @@ asgd_status asgd_eval(const asgd_model *m, asgd_source *data, uint32_t threads, 
 asgd_status asgd_predict(const asgd_model *m, asgd_source *data, uint32_t threads, float *out)
 {
     if (data->schema.features > m->schema.features) ASGD_TRY(asgdi_fits(m, data, "the data"));
+    ASGD_TRY(asgdi_model_check_encoding(m, data->encoding, data->memory != NULL, "the data"));
     return asgdi_evaluate(m, &m->params, data, threads, NULL, out);
 }

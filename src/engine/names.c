@@ -18,6 +18,7 @@ static bool find(const char *const *names, int n, const char *text, int *out)
 
 static const char *const modes[]  = {"async", "sync", "locked", "sequential"};
 static const char *const shares[] = {"auto", "shared", "hot", "replica"};
+static const char *const orders[] = {"shuffle", "file"};
 
 bool asgd_mode_parse(const char *text, asgd_mode *out)
 {
@@ -43,6 +44,19 @@ bool asgd_share_parse(const char *text, asgd_share *out)
 const char *asgd_share_name(asgd_share s)
 {
     return (unsigned)s < 4 ? shares[s] : NULL;
+}
+
+bool asgd_order_parse(const char *text, asgd_order *out)
+{
+    int  i  = 0;
+    bool ok = find(orders, 2, text, &i);
+    if (ok) *out = (asgd_order)i;
+    return ok;
+}
+
+const char *asgd_order_name(asgd_order o)
+{
+    return (unsigned)o < 2 ? orders[o] : NULL;
 }
 
 const char *asgd_version(void)

@@ -52,7 +52,7 @@ static json_t *state_of(asgdi_run *r, const asgdi_state *s)
         "model", r->model->ops.name, "options", r->model->options ? r->model->options : "", "rule",
         asgd_rule_name(r->rule.kind), "seed", (json_int_t)r->seed, "batch", (json_int_t)r->batch,
         "data_examples", (json_int_t)r->examples, "nonzeros",
-        (json_int_t)r->source->schema.nonzeros, "ranked", r->source->rank != NULL, "next",
+        (json_int_t)r->source->schema.nonzeros, "ranked", r->source->encoding != NULL, "next",
         (json_int_t)next, "examples", (json_int_t)s->examples, "dropped", (json_int_t)s->dropped,
         "seconds", s->seconds, "next_eval", (json_int_t)s->next_eval, "best_loss",
         isfinite(s->best_loss) ? json_real(s->best_loss) : NULL, "without_better",
@@ -134,7 +134,7 @@ static asgd_status take_state(asgdi_run *r, const json_t *state)
     ASGD_TRY(same_number(r, state, "batch", r->batch));
     ASGD_TRY(same_number(r, state, "data_examples", r->examples));
     ASGD_TRY(same_number(r, state, "nonzeros", r->source->schema.nonzeros));
-    if (json_is_true(json_object_get(state, "ranked")) != (r->source->rank != NULL))
+    if (json_is_true(json_object_get(state, "ranked")) != (r->source->encoding != NULL))
         return ASGD_FAIL(EMISMATCH,
                          "%s: the checkpoint numbers features otherwise: rank_features differs",
                          r->config->checkpoint);

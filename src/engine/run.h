@@ -70,6 +70,9 @@ struct asgdi_run {
     asgd_mode          mode;
     uint32_t           workers, batch;
     uint32_t           super;           /* examples gathered at once, a multiple of batch */
+    uint32_t           in_a_row;        /* batch 1: examples a call of ops.steps; 0: ops.step */
+    asgd_order         order;
+    uint32_t           patience; /* 0: never */
     uint64_t           examples, total; /* in the source, in the run */
     uint64_t           seed;
     asgd_rule          rule;
@@ -121,9 +124,5 @@ void asgdi_backoff(uint32_t *round);
 /* ---- share.c ---- */
 /* Chooses n_own, merge and so on; text says what was chosen.  EINVAL: hot without ranked features. */
 asgd_status asgdi_share_choose(asgdi_run *run, char *text, size_t bytes);
-
-/* ---- rank.c ---- */
-/* Puts rows of BY_FEATURE tables into the order of a ranked source, or back. */
-asgd_status asgdi_rank_rows(asgdi_params *p, const asgd_source *s, bool back);
 
 #endif

@@ -8,7 +8,10 @@
 #include "engine/run.h"
 
 enum {
-    HOT_ROWS = 4096,
+    /* Private rows of a skewed table: as many as stay in a core's own cache and are cheap to merge. */
+    HOT_FLOATS = 1 << 16,
+    HOT_MOST   = 1 << 14,
+    HOT_LEAST  = 64,
     SMALL_TABLE =
         1 << 20, /* floats: private as a whole, even where examples touch few of its rows */
     /* Examples of all workers between a read and its merge: what the others do meanwhile is staleness.
@@ -56,8 +59,11 @@ static uint64_t choose_own(const asgdi_run *r, const asgdi_table *t, asgd_share 
     const asgd_source *s      = r->source;
     bool               sparse = !s->schema.dense && (t->info.flags & ASGD_TABLE_BY_FEATURE);
     uint64_t           rows   = t->info.rows;
-    uint64_t           hot    = r->config->hot ? r->config->hot : HOT_ROWS;
-    bool               skewed = sparse && s->rank != NULL;
+    uint64_t           hot    = HOT_FLOATS / t->stride;
+    if (hot > HOT_MOST) hot = HOT_MOST;
+    if (hot < HOT_LEAST) hot = HOT_LEAST;
+    if (r->config->hot) hot = r->config->hot;
+    bool skewed = sparse && s->encoding != NULL;
     if (share == ASGD_SHARE_SHARED) return 0;
     if (share == ASGD_SHARE_REPLICA || !sparse) return rows;
     if (share == ASGD_SHARE_AUTO && rows * t->stride <= SMALL_TABLE) return rows;
@@ -76,7 +82,7 @@ asgd_status asgdi_share_choose(asgdi_run *r, char *text, size_t bytes)
         snprintf(text, bytes, "%s", r->alone ? "one worker" : "shared");
         return ASGD_OK;
     }
-    if (share == ASGD_SHARE_HOT && !r->source->rank && !r->source->schema.dense)
+    if (share == ASGD_SHARE_HOT && !r->source->encoding && !r->source->schema.dense)
         return ASGD_FAIL(EINVAL,
                          "share hot needs features numbered by frequency, as those of LIBSVM "
                          "files are (rank_features); take share replica or auto");

@@ -29,8 +29,8 @@ static asgd_status check_config(const asgd_config *c)
     if (!(c->max_seconds >= 0) || !(c->eval_every >= 0) || !(c->checkpoint_every >= 0))
         return ASGD_FAIL(EINVAL, "max_seconds, eval_every and checkpoint_every cannot be negative");
     if ((unsigned)c->mode > ASGD_SEQUENTIAL || (unsigned)c->share > ASGD_SHARE_REPLICA ||
-        (unsigned)c->schedule > ASGD_COSINE)
-        return ASGD_FAIL(EINVAL, "mode, share or schedule is not one of the known ones");
+        (unsigned)c->schedule > ASGD_COSINE || (unsigned)c->order > ASGD_ORDER_FILE)
+        return ASGD_FAIL(EINVAL, "mode, share, schedule or order is not one of the known ones");
     return ASGD_OK;
 }
 
@@ -54,10 +54,11 @@ static asgd_status resolve(asgdi_run *r)
     r->mode    = c->mode;
     r->workers = c->mode == ASGD_SEQUENTIAL ? 1 : c->workers ? c->workers : asgdi_cores();
     if (r->workers > ASGDI_MAX_WORKERS) r->workers = ASGDI_MAX_WORKERS;
-    r->seed      = c->seed;
-    r->batch     = c->batch ? c->batch : d->batch;
-    r->examples  = r->source->schema.examples;
-    double total = ceil((c->epochs > 0 ? c->epochs : d->epochs) * (double)r->examples);
+    r->seed       = c->seed;
+    r->batch      = c->batch ? c->batch : d->batch;
+    r->examples   = r->source->schema.examples;
+    double epochs = c->progressive ? 1 : d->epochs;
+    double total  = ceil((c->epochs > 0 ? c->epochs : epochs) * (double)r->examples);
     if (total < 1 || total > 1e18) return ASGD_FAIL(EINVAL, "%g examples in all: too many", total);
     r->total = (uint64_t)total;
     if (r->batch > r->examples) r->batch = (uint32_t)r->examples;
@@ -66,10 +67,20 @@ static asgd_status resolve(asgdi_run *r)
                          c->backup, r->workers);
     r->rule = c->rule;
     if (r->rule.kind == ASGD_RULE_DEFAULT) r->rule.kind = d->rule;
+    if (r->rule.kind == ASGD_RULE_adagrad && r->rule.eps == 0) r->rule.eps = d->adagrad_eps;
     ASGD_TRY(asgdi_rule_defaults(&r->rule));
     r->lr       = c->lr > 0 ? c->lr : d->lr[r->rule.kind];
     r->schedule = c->schedule_set ? c->schedule : d->schedule;
-    r->warmup   = c->warmup;
+    r->order    = c->order;
+    r->patience = c->patience == ASGD_NEVER ? 0 : c->patience || !c->valid ? c->patience : d->patience;
+    if (c->progressive) {
+        if (c->epochs > 1)
+            return ASGD_FAIL(EINVAL, "progressive validation is one pass: leave out epochs %g",
+                             c->epochs);
+        if (!c->schedule_set) r->schedule = ASGD_CONSTANT; /* a stream has no known end */
+        r->order = ASGD_ORDER_FILE;
+    }
+    r->warmup = c->warmup;
     if (r->rule.kind == ASGD_RULE_ftrl) { /* its weights are a function of a constant lr */
         if (c->warmup > 0 || (c->schedule_set && c->schedule != ASGD_CONSTANT))
             return ASGD_FAIL(EINVAL, "rule ftrl sets its own steps: leave out schedule and warmup");
@@ -104,13 +115,19 @@ static asgd_status prepare(asgdi_run *r, asgd_result *out)
     ASGD_TRY(check_straggler(r, &slow));
     if (r->source->labels && !m->labels)
         ASGD_TRY(asgdi_model_set_labels(m, r->source->labels, r->source->schema.classes));
+    if (r->source->encoding && !m->encoding) {
+        ASGD_TRY(asgdi_model_set_encoding(m, r->source->encoding));
+        if (r->config->valid) ASGD_TRY(asgdi_fits(m, r->config->valid, "the validation data"));
+    }
     if (!m->trained) asgdi_params_fill(&m->params, r->seed);
     ASGD_TRY(asgdi_params_set_rule(&m->params, r->rule.kind));
     asgdi_rule_start(&r->rule, r->lr, &m->params);
-    ASGD_TRY(asgdi_rank_rows(&m->params, r->source, false));
     ASGD_TRY(asgdi_share_choose(r, out->share, sizeof out->share));
     r->deferred =
         !r->alone && (r->mode == ASGD_SYNC || r->mode == ASGD_LOCKED || (slow && !r->private_rows));
+    if (r->batch == 1 && m->ops.steps && !r->source->schema.dense && !r->deferred && !slow &&
+        r->mode != ASGD_SYNC)
+        r->in_a_row = r->private_rows && r->merge < r->super ? r->merge : r->super;
     ASGD_TRY(asgdi_locks_new(&r->locks, &m->params, r->n_own));
     r->leases =
         (asgdi_leases){.total   = r->total,
@@ -165,8 +182,12 @@ static asgd_status collect(asgdi_run *r, asgd_result *out)
         out->damped += w->damped;
         out->updates +=
             r->mode == ASGD_SYNC && !r->alone ? asgdi_load_relaxed(&w->updates) : w->steps;
+        loss += w->sums.loss;
+        weight += w->sums.weight;
     }
     asgdi_tau_result(&tau, &out->staleness);
+    out->online_loss = weight > 0 ? loss / weight : NAN;
+    loss = weight = 0;
     /* the last epoch's worth of points */
     out->train_loss = NAN;
     for (size_t i = out->n_history; i-- > 0;) {
@@ -198,11 +219,10 @@ static asgd_status run_it(asgdi_run *r, asgd_result *out)
 done:
     /* also after a failure: the model must be whole */
     if (r->model->params.rule == r->rule.kind && r->rule.kind != ASGD_RULE_DEFAULT) {
-        asgd_status back = asgdi_rank_rows(&r->model->params, r->source, true);
-        if (!back) back = asgdi_params_set_rule(&r->model->params, ASGD_RULE_DEFAULT);
+        asgd_status back = asgdi_params_set_rule(&r->model->params, ASGD_RULE_DEFAULT);
         if (!s) s = back;
     }
-    if (!s && out->end == ASGD_END_PATIENCE && control.best_kept) {
+    if (!s && control.best_kept && control.best_loss < out->valid.loss) {
         for (int t = 0; t < control.best.n_tables; t++) {
             const asgdi_table *from = &control.best.table[t];
             memcpy(r->model->params.table[t].master, from->master,
@@ -219,8 +239,8 @@ asgd_status asgd_train(asgd_model *m, asgd_source *train, const asgd_config *c, 
     static const asgd_config defaults = {0};
     asgd_result              own      = {0};
     asgd_result             *result   = out ? out : &own;
-    *result                           = (asgd_result){.target_seconds = NAN, .train_loss = NAN};
-    asgdi_run *r                      = asgdi_calloc(1, sizeof *r);
+    *result      = (asgd_result){.target_seconds = NAN, .train_loss = NAN, .online_loss = NAN};
+    asgdi_run *r = asgdi_calloc(1, sizeof *r);
     if (!r) return ASGD_FAIL(ENOMEM, "no memory for a run");
     r->model  = m;
     r->source = train;

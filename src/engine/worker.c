@@ -99,6 +99,10 @@ static asgd_batch slice(const asgd_batch *all, uint32_t lo, uint32_t n)
     b.y += lo;
     b.position += lo;
     if (b.weight) b.weight += lo;
+    if (b.label_begin) {
+        b.label_begin += lo;
+        b.label_len += lo;
+    }
     if (b.dense) {
         b.dense += (size_t)lo * b.features;
     } else {
@@ -120,7 +124,7 @@ void asgdi_worker_rate(asgdi_worker *w, uint64_t position, double factor)
 void asgdi_worker_gather(asgdi_worker *w, uint32_t n, asgd_batch *out)
 {
     const asgdi_run *r = w->run;
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n && r->order == ASGD_ORDER_SHUFFLE; i++) {
         uint64_t p = w->lease.lo + i;
         if (p - w->epoch * r->examples >= r->examples || w->permutation.n == 0) {
             w->epoch       = p / r->examples;
@@ -129,6 +133,8 @@ void asgdi_worker_gather(asgdi_worker *w, uint32_t n, asgd_batch *out)
         }
         w->order[i] = asgdi_permute(&w->permutation, p - w->epoch * r->examples);
     }
+    for (uint32_t i = 0; i < n && r->order == ASGD_ORDER_FILE; i++)
+        w->order[i] = (w->lease.lo + i) % r->examples;
     asgdi_cursor_batch(&w->cursor, r->k, w->order, n, out);
     out->position = w->lease.lo;
 }
@@ -151,6 +157,32 @@ void asgdi_worker_publish(asgdi_worker *w, uint32_t examples, const asgd_stats *
     publish_double(&w->tau_sum, w->tau.sum);
     publish_double(&w->tau_count, (double)w->tau.count);
     asgdi_store_release(&w->done, asgdi_load_relaxed(&w->done) + examples);
+}
+
+/* Examples one after another, each an update of its own, without a call for each.  An update's staleness
+ * is what the others enter while it is made: their updates meanwhile, spread over these. */
+static void steps(asgdi_worker *w, const asgd_batch *b)
+{
+    asgdi_run        *r      = w->run;
+    const asgd_model *m      = r->model;
+    bool              sample = !r->private_rows && !r->alone;
+    uint64_t          before = sample ? others_updates(w) : 0;
+    asgd_stats        st     = {0};
+    if (r->private_rows) catch_up(w);
+    asgdi_worker_rate(w, b->position, 1);
+    m->ops.steps(m->self, b, w->views, &w->sink, w->scratch,
+                 asgdi_random(r->seed, STREAM_STEP, b->position), &st);
+    w->steps += b->n;
+    asgdi_worker_publish(w, b->n, &st);
+    if (r->private_rows) {
+        w->since_updates += b->n;
+        w->since_examples += b->n;
+        if (w->since_examples >= r->merge) merge(w);
+    } else {
+        asgdi_store_relaxed(&w->updates, w->steps);
+        uint64_t tau = sample ? (others_updates(w) - before + b->n / 2) / b->n : 0;
+        asgdi_tau_add(&w->tau, tau, b->n);
+    }
 }
 
 static void step(asgdi_worker *w, const asgd_batch *b)
@@ -188,6 +220,16 @@ static void step(asgdi_worker *w, const asgd_batch *b)
 
 /* ---- the worker ---- */
 
+/* Examples of the next step or steps, of `left` gathered ones: no call goes past a merge. */
+static uint32_t together(const asgdi_worker *w, uint32_t left)
+{
+    const asgdi_run *r    = w->run;
+    uint32_t         most = r->in_a_row ? r->in_a_row : r->batch;
+    if (r->in_a_row && r->private_rows && most > r->merge - w->since_examples)
+        most = r->merge - w->since_examples;
+    return left < most ? left : most;
+}
+
 static void work(asgdi_worker *w)
 {
     asgdi_run *r = w->run;
@@ -209,9 +251,13 @@ static void work(asgdi_worker *w)
         uint32_t   n    = left < r->super ? (uint32_t)left : r->super;
         asgd_batch all;
         asgdi_worker_gather(w, n, &all);
-        for (uint32_t i = 0; i < n && asgdi_load_relaxed(&r->command) == ASGDI_GO; i += r->batch) {
-            asgd_batch b = slice(&all, i, n - i < r->batch ? n - i : r->batch);
-            step(w, &b);
+        for (uint32_t i = 0, m; i < n && asgdi_load_relaxed(&r->command) == ASGDI_GO; i += m) {
+            m            = together(w, n - i);
+            asgd_batch b = slice(&all, i, m);
+            if (r->in_a_row)
+                steps(w, &b);
+            else
+                step(w, &b);
             w->lease.lo += b.n;
         }
     }

@@ -13,8 +13,9 @@
  * Order of sums.  dot, dot1: 16 lanes, lane l sums elements l, l+16, ... with one fused
  * multiply-add each, then lanes are folded 8+8, 4+4, 2+2, 1+1.  forward, outer_*: a row's or
  * example's terms one after another, each column on its own (forward with dim 1: dot1).  So avx2,
- * avx512 and neon give the same bits; scalar (no fused multiply-add) and gemm (a library decides)
- * do not. */
+ * avx512 and neon give the same bits; scalar (no fused multiply-add), gemm (a library decides),
+ * adagrad and rmsprop (the processor's estimate of a reciprocal root, refined) and the scores of
+ * factorization machines (lanes summed as they lie) do not. */
 #ifndef ASGDI_KERN_H
 #define ASGDI_KERN_H
 
@@ -53,6 +54,30 @@ typedef void asgdk_rule1_fn(const asgd_view *t, float *local, size_t local_strid
                             const uint32_t *idx, const float *coef, float scale,
                             const asgdk_step *p);
 
+typedef void asgdk_fm_fn(const asgd_view *t, float *local, size_t local_stride, uint32_t pad,
+                         uint32_t n, const uint32_t *idx, const float *val, float xs, float slope,
+                         const float *sum, const asgdk_step *p);
+
+/* Field-aware machines: rows of `fields` cells of `cell` floats (4, or a multiple of 8), padded; and
+ * what is known of one example between its score and its emission.  Zeroed at first. */
+enum { ASGDK_CELL_MAX = 128 };
+typedef struct asgdk_run {
+    uint32_t from, to; /* floats of a row */
+} asgdk_run;
+typedef struct asgdk_ffm {
+    uint32_t   fields, cell, pad;
+    float     *sum;     /* [fields + 1][pad] */
+    uint32_t  *entry;   /* [fields] a field's last entry + 1; 0: none */
+    uint16_t  *present; /* [fields] those the example has, increasing */
+    uint8_t   *stale;   /* [fields] */
+    asgdk_run *run;     /* [fields] */
+    uint32_t   n_present, n_runs;
+    bool       several; /* a field has more than one entry */
+} asgdk_ffm;
+typedef void asgdk_ffm_fn(const asgd_view *t, float *local, size_t local_stride, asgdk_ffm *s,
+                          uint32_t n, const uint32_t *idx, const uint16_t *field, const float *val,
+                          float xs, float slope, const asgdk_step *p);
+
 typedef struct asgd_kern {
     const char *name;
 
@@ -61,6 +86,8 @@ typedef struct asgd_kern {
     void (*axpy)(float s, const float *x, float *y, size_t n); /* y += s x */
     void (*exp)(const float *x, float *y,
                 size_t n); /* within 2 ulp on [-87, 88], saturating outside */
+    /* z becomes scale / (1 + exp(-z)); returns the sum of log(1 + exp(z)), to 6e-8 a score */
+    double (*logistic)(float *z, size_t n, float scale);
     void (*bytes_to_float)(const uint8_t *x, float scale, float *y, size_t n); /* y = scale * x */
 
     /* sum of val[j] * row idx[j][0] over n entries of a table with dim 1 (val NULL: all 1) */
@@ -85,6 +112,19 @@ typedef struct asgd_kern {
 
     asgdk_rule_fn  *rule[ASGD_RULES]; /* index asgd_rule_kind; [0] NULL */
     asgdk_rule1_fn *rule1[ASGD_RULES];
+
+    /* Brings the first `floats` of n scattered rows nearer, for writing. */
+    void (*prefetch)(const asgd_view *t, uint32_t floats, uint32_t n, const uint32_t *idx);
+
+    /* Factorization machines, one example at a time (kern_factors.h): idx increase; x = xs * val (val
+     * NULL: all 1).  score: the interactions' part; sum [pad], or p, is for the emission of the same
+     * example, whose d loss / d score is slope. */
+    float (*fm_score)(const asgd_view *t, uint32_t pad, uint32_t n, const uint32_t *idx,
+                      const float *val, float xs, float *sum);
+    float (*ffm_score)(const asgd_view *t, asgdk_ffm *p, uint32_t n, const uint32_t *idx,
+                       const uint16_t *field, const float *val, float xs);
+    asgdk_fm_fn  *fm[ASGD_RULES];
+    asgdk_ffm_fn *ffm[ASGD_RULES];
 
     /* Merge of private rows, n floats: d = own - seen; master += weight * d; own = seen = master.
      * weight 1 sums the workers' progress; 1/workers averages it.  The caller holds the block's

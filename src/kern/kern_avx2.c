@@ -57,6 +57,69 @@ static inline vf vshift23(vf x)
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 23));
 }
 
+/* 12 bits by the processor, 23 by a step of Newton's: a root and a division take half as long again. */
+static inline vf vrsqrt(vf x)
+{
+    const vf y = _mm256_rsqrt_ps(x), half = _mm256_mul_ps(_mm256_set1_ps(-0.5f), x);
+    return y * _mm256_fmadd_ps(half, y * y, _mm256_set1_ps(1.5f));
+}
+
 #include "kern/kern_plain_rows.h"
+
+/* How many of idx[0..8) are below the bound. */
+static inline int lanes_below(const uint32_t *idx, uint64_t bound)
+{
+    if (bound > UINT32_MAX) return VW;
+    const __m256i i        = _mm256_loadu_si256((const __m256i *)idx);
+    const __m256i b        = _mm256_set1_epi32((int)(uint32_t)bound);
+    const __m256i at_least = _mm256_cmpeq_epi32(_mm256_max_epu32(i, b), i);
+    return VW - __builtin_popcount((unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(at_least)));
+}
+
+#define HAVE_RISING
+static inline __attribute__((always_inline)) bool rising(const uint32_t *idx, uint32_t m)
+{
+    if (m < VW) {
+        for (uint32_t l = 1; l < m; l++)
+            if (idx[l - 1] >= idx[l]) return false;
+        return true;
+    }
+    const __m128i a     = _mm_loadu_si128((const __m128i *)idx);
+    const __m128i b     = _mm_loadu_si128((const __m128i *)(idx + 1));
+    const __m128i c     = _mm_loadu_si128((const __m128i *)(idx + 3));
+    const __m128i d     = _mm_loadu_si128((const __m128i *)(idx + 4));
+    const __m128i falls = _mm_or_si128(_mm_cmpeq_epi32(_mm_max_epu32(a, b), a),
+                                       _mm_cmpeq_epi32(_mm_max_epu32(c, d), c));
+    return _mm_testz_si128(falls, falls);
+}
+
+/* Rows of two floats, 8 bytes at a time. */
+static inline __m256 four_pairs(const float *base, const uint32_t *i)
+{
+    __m128 lo = _mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)(base + 2 * (size_t)i[0]));
+    __m128 hi = _mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)(base + 2 * (size_t)i[4]));
+    lo        = _mm_loadh_pi(lo, (const __m64 *)(base + 2 * (size_t)i[1]));
+    hi        = _mm_loadh_pi(hi, (const __m64 *)(base + 2 * (size_t)i[5]));
+    return _mm256_set_m128(hi, lo);
+}
+#define HAVE_PAIRS
+static inline void load_pairs(const float *base, const uint32_t *idx, vf *w, vf *a)
+{
+    const __m256 x = four_pairs(base, idx), y = four_pairs(base, idx + 2);
+    *w = _mm256_shuffle_ps(x, y, 0x88);
+    *a = _mm256_shuffle_ps(x, y, 0xdd);
+}
+static inline __attribute__((always_inline)) void store_pairs(float *base, const uint32_t *idx,
+                                                              uint32_t m, vf w, vf a)
+{
+    const __m256 x = _mm256_unpacklo_ps(w, a), y = _mm256_unpackhi_ps(w, a);
+    const __m128 part[4] = {_mm256_castps256_ps128(x), _mm256_castps256_ps128(y),
+                            _mm256_extractf128_ps(x, 1), _mm256_extractf128_ps(y, 1)};
+    for (uint32_t k = 0; k < 4; k++) {
+        if (2 * k < m) _mm_storel_pi((__m64 *)(base + 2 * (size_t)idx[2 * k]), part[k]);
+        if (2 * k + 1 < m) _mm_storeh_pi((__m64 *)(base + 2 * (size_t)idx[2 * k + 1]), part[k]);
+    }
+}
+
 #include "kern/kern_body.h"
 #endif

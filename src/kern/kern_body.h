@@ -2,16 +2,19 @@
  *
  *   KERN_TABLE, KERN_NAME   the variant's table and name
  *   vf, VW                  a vector of VW floats (VW divides 16); + - * / work on it
- *   vset vload vstore vfma vsqrt vmin vmax vshift23, vloadn vstoren (first m lanes)
+ *   vset vload vstore vfma vsqrt vrsqrt vmin vmax vshift23, vloadn vstoren (first m lanes)
  *   VBUILD(F)               the vector F(0), F(1) ... F(VW-1)
  *   sfma                    fused multiply-add of scalars
  *   rload rstore rloadn rstoren rload1 rstore1   the same for floats of rows others may write
+ *   load_pairs store_pairs lanes_below, rising   optional (HAVE_PAIRS, HAVE_RISING): below
  *   MAX_UNITS               widest column tile, in units of 8 floats
  *
  * Tables are swept in column tiles whose sums stay in registers over all entries of an example (or
  * of a feature).  The tile's width is a compile-time constant: one function per width, and a wide
  * table is cut into tiles of about equal width. */
 #include "kern/kern.h"
+
+#include <string.h>
 
 enum { UNIT = 8, LANES = 16 };
 enum {
@@ -28,11 +31,84 @@ static const size_t far_floats = (size_t)1 << 17;
 #define UNROLL _Pragma("clang loop unroll(full)")
 #endif
 
+/* Four floats at once, where there are vectors: qload from a row, qread and qwrite in private memory. */
+#if VW > 1
+enum { QUAD = 4 };
+typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
+INLINE quad   qload(const float *p)
+{
+    return *(const quad *)p;
+}
+#define qread qload
+INLINE void qwrite(float *p, quad x)
+{
+    *(quad *)p = x;
+}
+#else
+enum { QUAD = 1 };
+typedef float quad;
+#define qload rload
+#define qread vload
+#define qwrite vstore
+#endif
+
 /* Two bases and a bound: a conditional move, not a branch. */
 INLINE float *row_at(const asgd_view *t, size_t r)
 {
     float *base = r < t->n_own ? t->own : t->shared;
     return base + r * t->stride;
+}
+
+#ifndef HAVE_PAIRS
+/* w and a of the rows of two floats base + 2 idx[0..VW). */
+INLINE void load_pairs(const float *base, const uint32_t *idx, vf *w, vf *a)
+{
+#define W(l) rload1(base + 2 * (size_t)idx[l])
+#define A(l) rload1(base + 2 * (size_t)idx[l] + 1)
+    *w = VBUILD(W);
+    *a = VBUILD(A);
+#undef W
+#undef A
+}
+/* Those of the first m lanes. */
+INLINE void store_pairs(float *base, const uint32_t *idx, uint32_t m, vf w, vf a)
+{
+    float x[VW], y[VW];
+    vstore(x, w);
+    vstore(y, a);
+    for (uint32_t l = 0; l < m; l++) {
+        rstore1(base + 2 * (size_t)idx[l], x[l]);
+        rstore1(base + 2 * (size_t)idx[l] + 1, y[l]);
+    }
+}
+INLINE int lanes_below(const uint32_t *idx, uint64_t bound)
+{
+    int n = 0;
+    for (int l = 0; l < VW; l++) n += idx[l] < bound;
+    return n;
+}
+#endif
+
+/* idx[0..m) strictly increase. */
+#ifndef HAVE_RISING
+INLINE bool rising(const uint32_t *idx, uint32_t m)
+{
+    bool yes = true;
+    for (uint32_t l = 1; l < m; l++) yes = yes && idx[l - 1] < idx[l];
+    return yes;
+}
+#endif
+
+/* The base of the rows idx[0..VW), if they have the same. */
+INLINE bool one_base(const asgd_view *t, const uint32_t *idx, const float **base)
+{
+    if (t->own == t->shared || t->n_own == 0) {
+        *base = t->shared;
+        return true;
+    }
+    const int below = lanes_below(idx, t->n_own);
+    *base           = below ? t->own : t->shared;
+    return below == 0 || below == VW;
 }
 
 #if VW == 1
@@ -110,6 +186,8 @@ static void exp_all(const float *x, float *y, size_t n)
     if (i < n) vstoren(y + i, exp1(vloadn(x + i, n - i)), n - i);
 }
 
+#include "kern/kern_logistic.h"
+
 static void bytes_to_float(const uint8_t *restrict x, float scale, float *restrict y, size_t n)
 {
     for (size_t i = 0; i < n; i++) y[i] = scale * (float)x[i];
@@ -117,37 +195,59 @@ static void bytes_to_float(const uint8_t *restrict x, float scale, float *restri
 
 /* ---- reading rows ---- */
 
-INLINE float dot1_in(const asgd_view *t, uint32_t n, const uint32_t *idx, const float *val)
+/* The indices of a last, partial vector: lanes past the n-th read the row that is read anyway. */
+INLINE void repeat_last(uint32_t *same, const uint32_t *idx, uint32_t n)
+{
+    for (uint32_t l = 0; l < VW; l++) same[l] = idx[l < n ? l : n - 1];
+}
+
+static const float all_ones[LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
+/* Entries are from one base as a rule: all private, or none. */
+INLINE vf dot1_lanes(const asgd_view *t, size_t stride, const uint32_t *idx)
+{
+    const float *base;
+#define ENTRY(l) rload1(base + idx[l] * stride)
+#define MIXED(l) rload1(row_at(t, idx[l]))
+    if (one_base(t, idx, &base)) return VBUILD(ENTRY);
+    return VBUILD(MIXED);
+#undef ENTRY
+#undef MIXED
+}
+
+INLINE float dot1_in(const asgd_view *t, size_t stride, uint32_t n, const uint32_t *idx,
+                     const float *val)
 {
     vf acc[ACCUMULATORS];
     for (int k = 0; k < ACCUMULATORS; k++) acc[k] = vset(0);
     uint32_t e = 0;
-#define ENTRY(l) rload1(row_at(t, idx[e + l]))
     while (n - e >= LANES)
         UNROLL for (int k = 0; k < ACCUMULATORS; k++, e += VW) acc[k] =
-            vfma(val ? vload(val + e) : vset(1), VBUILD(ENTRY), acc[k]);
+            vfma(val ? vload(val + e) : vset(1), dot1_lanes(t, stride, idx + e), acc[k]);
     UNROLL for (int k = 0; k < ACCUMULATORS; k++)
     {
         if (n - e >= VW) {
-            acc[k] = vfma(val ? vload(val + e) : vset(1), VBUILD(ENTRY), acc[k]);
+            acc[k] = vfma(val ? vload(val + e) : vset(1), dot1_lanes(t, stride, idx + e), acc[k]);
             e += VW;
         } else if (e < n) {
-            float x[VW] = {0}, w[VW] = {0};
-            for (int l = 0; e < n; l++, e++) {
-                x[l] = val ? val[e] : 1;
-                w[l] = ENTRY(0);
-            }
-            acc[k] = vfma(vload(x), vload(w), acc[k]);
+            uint32_t same[VW];
+            repeat_last(same, idx + e, n - e);
+            acc[k] =
+                vfma(vloadn(val ? val + e : all_ones, n - e), dot1_lanes(t, stride, same), acc[k]);
+            e = n;
         }
     }
-#undef ENTRY
     return fold(acc);
 }
 
 static float dot1(const asgd_view *view, uint32_t n, const uint32_t *idx, const float *val)
 {
     const asgd_view t = *view;
-    return dot1_in(&t, n, idx, val);
+    switch (t.stride) { /* [w], [w][slot], [w][slot][slot] */
+    case 1: return dot1_in(&t, 1, n, idx, val);
+    case 2: return dot1_in(&t, 2, n, idx, val);
+    default: return dot1_in(&t, t.stride, n, idx, val);
+    }
 }
 
 /* What a tile function works on: columns col.. of n examples. */
@@ -324,7 +424,7 @@ static void forward(const asgd_view *t, uint32_t pad, uint32_t n, const uint64_t
 {
     if (pad == 1) {
         for (uint32_t i = 0; i < n; i++)
-            out[i * ldo] += dot1_in(t, len[i], idx + begin[i], val ? val + begin[i] : NULL);
+            out[i * ldo] += dot1(t, len[i], idx + begin[i], val ? val + begin[i] : NULL);
         return;
     }
     forward_job j = {.t     = *t,
@@ -404,6 +504,7 @@ static void outer_row(uint32_t pad, uint32_t n, const uint32_t *ex, const float 
 }
 
 #include "kern/kern_rules.h"
+#include "kern/kern_factors.h"
 
 /* ---- private rows and their master ---- */
 
@@ -441,11 +542,14 @@ static void store(float *shared, const float *from, size_t n)
 
 #define ROW(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_row,
 #define SCATTERED(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_scattered,
+#define FM(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_fm,
+#define FFM(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_ffm,
 const asgd_kern KERN_TABLE = {
     .name           = KERN_NAME,
     .dot            = dot,
     .axpy           = axpy,
     .exp            = exp_all,
+    .logistic       = logistic,
     .bytes_to_float = bytes_to_float,
     .dot1           = dot1,
     .forward        = forward,
@@ -454,6 +558,11 @@ const asgd_kern KERN_TABLE = {
     .outer_row      = outer_row,
     .rule           = {RULES(ROW)},
     .rule1          = {RULES(SCATTERED)},
+    .prefetch       = prefetch,
+    .fm_score       = fm_score,
+    .fm             = {RULES(FM)},
+    .ffm_score      = ffm_score,
+    .ffm            = {RULES(FFM)},
     .merge          = merge,
     .load           = load,
     .store          = store,

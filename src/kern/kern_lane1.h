@@ -39,6 +39,10 @@ static inline vf vsqrt(vf x)
 {
     return sqrtf(x);
 }
+static inline vf vrsqrt(vf x)
+{
+    return 1 / sqrtf(x);
+}
 /* min and max with the data second: a NaN there comes through. */
 static inline vf vmax(vf a, vf x)
 {

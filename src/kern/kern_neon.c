@@ -43,6 +43,14 @@ static inline vf vshift23(vf x)
     return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(x), 23));
 }
 
+/* 8 bits by the processor, 16 and 23 by two steps of Newton's. */
+static inline vf vrsqrt(vf x)
+{
+    vf y = vrsqrteq_f32(x);
+    y    = vmulq_f32(y, vrsqrtsq_f32(vmulq_f32(x, y), y));
+    return vmulq_f32(y, vrsqrtsq_f32(vmulq_f32(x, y), y));
+}
+
 #include "kern/kern_plain_rows.h"
 #include "kern/kern_body.h"
 #endif

@@ -8,7 +8,7 @@
  *   sgd       step = lr                             direction g
  *   momentum  l = beta1 l + g; step = lr            direction beta1 l + g: Nesterov's in the form
  *             whose other half, l, never leaves the worker (Hakimi et al. 2019, DANA-Slim)
- *   adagrad   n += g^2; step = lr / (sqrt n + eps)  direction g (Duchi, Hazan, Singer 2011)
+ *   adagrad   n += g^2; step = lr / sqrt(n + eps)  direction g (Duchi, Hazan, Singer 2011)
  *   rmsprop   s = beta1 s + (1 - beta1) g^2; step = lr / sqrt(s + eps)  direction g, with s shared
  *             by the workers (Mnih et al. 2016)
  *   adam      l = beta1 l + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
@@ -84,7 +84,7 @@ INLINE state adagrad(state s, vf g, const consts *c)
 {
     g   = vfma(c->l2, s.w, g);
     s.a = vfma(g, g, s.a);
-    s.w = move(s.w, c->lr / at_least_tiny(vsqrt(s.a) + c->eps), g, c);
+    s.w = move(s.w, c->lr * vrsqrt(s.a + c->eps), g, c);
     return s;
 }
 
@@ -92,7 +92,7 @@ INLINE state rmsprop(state s, vf g, const consts *c)
 {
     g   = vfma(c->l2, s.w, g);
     s.a = vfma(c->beta1, s.a, c->rest1 * g * g);
-    s.w = move(s.w, c->lr / at_least_tiny(vsqrt(s.a + c->eps)), g, c);
+    s.w = move(s.w, c->lr * vrsqrt(s.a + c->eps), g, c);
     return s;
 }
 
@@ -118,36 +118,46 @@ INLINE state ftrl(state s, vf g, const consts *c)
 
 /* ---- one row: [w: pad][slot 0: pad][slot 1: pad] ---- */
 
+/* m floats of a row, m <= VW; slots lie pad apart. */
+INLINE void change(rule_step *f, int merged, int local_slots, float *row, float *local, size_t pad,
+                   vf g, size_t m, const consts *c)
+{
+#define AT(p) (m == VW ? rload(p) : rloadn((p), m))
+#define PUT(p, x)                 \
+    do {                          \
+        if (m == VW)              \
+            rstore((p), (x));     \
+        else                      \
+            rstoren((p), (x), m); \
+    } while (0)
+    state x = {.w = AT(row)};
+    if (merged > 0) x.a = AT(row + pad);
+    if (merged > 1) x.b = AT(row + 2 * pad);
+    if (local_slots) x.l = m == VW ? vload(local) : vloadn(local, m);
+    x = f(x, g, c);
+    PUT(row, x.w);
+    if (merged > 0) PUT(row + pad, x.a);
+    if (merged > 1) PUT(row + 2 * pad, x.b);
+    if (local_slots && m == VW)
+        vstore(local, x.l);
+    else if (local_slots)
+        vstoren(local, x.l, m);
+#undef AT
+#undef PUT
+}
+
 INLINE void apply_row(rule_step *f, int merged, int local_slots, float *row, float *local,
                       const float *g, uint32_t pad, float scale, const asgdk_step *p)
 {
     const consts c = prepare(p);
     const vf     s = vset(scale);
     uint32_t     i = 0;
-    state        x = {0};
-    for (; i + VW <= pad; i += VW) {
-        x.w = rload(row + i);
-        if (merged > 0) x.a = rload(row + pad + i);
-        if (merged > 1) x.b = rload(row + 2 * (size_t)pad + i);
-        if (local_slots) x.l = vload(local + i);
-        x = f(x, s * vload(g + i), &c);
-        rstore(row + i, x.w);
-        if (merged > 0) rstore(row + pad + i, x.a);
-        if (merged > 1) rstore(row + 2 * (size_t)pad + i, x.b);
-        if (local_slots) vstore(local + i, x.l);
-    }
-    if (i < pad) {
-        const size_t m = pad - i;
-        x.w            = rloadn(row + i, m);
-        if (merged > 0) x.a = rloadn(row + pad + i, m);
-        if (merged > 1) x.b = rloadn(row + 2 * (size_t)pad + i, m);
-        if (local_slots) x.l = vloadn(local + i, m);
-        x = f(x, s * vloadn(g + i, m), &c);
-        rstoren(row + i, x.w, m);
-        if (merged > 0) rstoren(row + pad + i, x.a, m);
-        if (merged > 1) rstoren(row + 2 * (size_t)pad + i, x.b, m);
-        if (local_slots) vstoren(local + i, x.l, m);
-    }
+    for (; i + VW <= pad; i += VW)
+        change(f, merged, local_slots, row + i, local_slots ? local + i : NULL, pad,
+               s * vload(g + i), VW, &c);
+    if (i < pad)
+        change(f, merged, local_slots, row + i, local_slots ? local + i : NULL, pad,
+               s * vloadn(g + i, pad - i), pad - i, &c);
 }
 
 /* ---- scattered rows of width 1: [w][slot 0][slot 1] ---- */
@@ -167,42 +177,59 @@ INLINE void apply_one(rule_step *f, int merged, int local_slots, float *row, flo
     if (local_slots) *local = lane0(x.l);
 }
 
-/* VW entries with different rows, in the lanes of one vector. */
-INLINE void apply_together(rule_step *f, int merged, int local_slots, const asgd_view *t,
-                           float *local, size_t local_stride, const uint32_t *idx, vf g,
+/* m <= VW entries with different rows, all of the table at base, in the lanes of one vector. */
+INLINE void apply_together(rule_step *f, int merged, int local_slots, float *base, float *local,
+                           size_t local_stride, uint32_t m, const uint32_t *idx, vf g,
                            const consts *c)
 {
-    state x = {0};
-#define W(l) rload1(row_at(t, idx[l]))
-#define A(l) rload1(row_at(t, idx[l]) + 1)
-#define B(l) rload1(row_at(t, idx[l]) + 2)
-#define L(l) local[idx[l] * local_stride]
-    x.w = VBUILD(W);
-    if (merged > 0) x.a = VBUILD(A);
-    if (merged > 1) x.b = VBUILD(B);
-    if (local_slots) x.l = VBUILD(L);
+    const size_t    stride = 1 + (size_t)merged;
+    const bool      pairs  = merged == 1 && !local_slots;
+    const uint32_t *at     = idx;
+    uint32_t        same[VW];
+    state           x = {0};
+    if (m < VW) {
+        repeat_last(same, idx, m);
+        at = same;
+    }
+    if (pairs) {
+        load_pairs(base, at, &x.w, &x.a);
+    } else {
+#define W(k) rload1(base + at[k] * stride)
+#define A(k) rload1(base + at[k] * stride + 1)
+#define B(k) rload1(base + at[k] * stride + 2)
+#define L(k) local[at[k] * local_stride]
+        x.w = VBUILD(W);
+        if (merged > 0) x.a = VBUILD(A);
+        if (merged > 1) x.b = VBUILD(B);
+        if (local_slots) x.l = VBUILD(L);
 #undef W
 #undef A
 #undef B
 #undef L
+    }
     x = f(x, g, c);
-    float w[VW], a[VW], b[VW], own[VW];
+    if (pairs) {
+        store_pairs(base, idx, m, x.w, x.a);
+        return;
+    }
+    float w[VW], a[VW], b[VW], l[VW];
     vstore(w, x.w);
     vstore(a, x.a);
     vstore(b, x.b);
-    vstore(own, x.l);
-    for (int l = 0; l < VW; l++) {
-        float *row = row_at(t, idx[l]);
-        rstore1(row, w[l]);
-        if (merged > 0) rstore1(row + 1, a[l]);
-        if (merged > 1) rstore1(row + 2, b[l]);
-        if (local_slots) local[idx[l] * local_stride] = own[l];
+    vstore(l, x.l);
+    for (uint32_t k = 0; k < m; k++) {
+        float *row = base + idx[k] * stride;
+        rstore1(row, w[k]);
+        if (merged > 0) rstore1(row + 1, a[k]);
+        if (merged > 1) rstore1(row + 2, b[k]);
+        if (local_slots) local[idx[k] * local_stride] = l[k];
     }
 }
 
 /* Roots and divisions are what most rules cost, and VW of them take little longer than one; for sgd
  * and momentum gathering would cost more than it saves.  Two entries with the same row must see each
- * other's change, so only strictly increasing ones go together. */
+ * other's change, so only strictly increasing ones go together; increasing ones also tell by the last
+ * and the first whether all are private, or none. */
 INLINE void apply_scattered(rule_step *f, int merged, int local_slots, bool together,
                             const asgd_view *view, float *local, size_t local_stride, uint32_t n,
                             const uint32_t *idx, const float *coef, float scale,
@@ -211,18 +238,26 @@ INLINE void apply_scattered(rule_step *f, int merged, int local_slots, bool toge
     const consts    c = prepare(p);
     const asgd_view t = *view;
     for (uint32_t j = 0; j < n;) {
-        bool increasing = VW > 1 && together && n - j >= VW;
-        for (uint32_t l = 1; increasing && l < VW; l++) increasing = idx[j + l - 1] < idx[j + l];
-        if (increasing) {
-            vf g = vset(scale);
-            if (coef) g = g * vload(coef + j);
-            apply_together(f, merged, local_slots, &t, local, local_stride, idx + j, g, &c);
-            j += VW;
+        const uint32_t m = n - j < VW ? n - j : VW;
+        if (VW > 1 && together && m > 1 && rising(idx + j, m) &&
+            (idx[j + m - 1] < t.n_own || idx[j] >= t.n_own)) {
+            float *base = idx[j] < t.n_own ? t.own : t.shared;
+            vf     g    = vset(scale);
+            if (m == VW) {
+                if (coef) g = g * vload(coef + j);
+                apply_together(f, merged, local_slots, base, local, local_stride, VW, idx + j, g,
+                               &c);
+            } else {
+                if (coef) g = g * vloadn(coef + j, m);
+                apply_together(f, merged, local_slots, base, local, local_stride, m, idx + j, g,
+                               &c);
+            }
+            j += m;
         } else {
-            apply_one(f, merged, local_slots, row_at(&t, idx[j]),
-                      local_slots ? local + idx[j] * local_stride : NULL,
-                      coef ? scale * coef[j] : scale, &c);
-            j++;
+            for (uint32_t k = 0; k < m; k++, j++)
+                apply_one(f, merged, local_slots, row_at(&t, idx[j]),
+                          local_slots ? local + idx[j] * local_stride : NULL,
+                          coef ? scale * coef[j] : scale, &c);
         }
     }
 }

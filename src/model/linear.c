@@ -1,165 +1,170 @@
-/* linear.c -- one weight a feature: logistic regression, least squares, linear support vectors.
+/* linear.c -- one weight a feature: least squares, logistic regression, linear support vectors.
  *
- *     s = <w, x> + b        minimise the mean of loss(s, y), loss.h
+ *     s = sum_f w_f x_f + bias;   min over w, bias of the mean loss (loss.h) of s and y
+ *     d loss / d w_f = slope x_f,   d loss / d bias = slope,   slope = d loss / d s
  *
- * The gradient of an example is slope(s, y) * x: on sparse data a step touches the rows of its own
+ * The problem is convex, so the weights start at zero; updates of a sparse example touch the rows of its own
  * non-zeros only, which is what makes lock-free training work (Niu, Recht, Re, Wright 2011).  A batch
  * of one sparse example, the common case, is one dot product and one scattered emission; larger
  * batches compute every score before the first row changes.
  *
  * With instance weights the objective is the weighted mean.  Every row an example touches is emitted
- * even where the slope is zero, because the rule's penalties belong to touched rows. */
-#include "model/loss.h"
-#include "model/model.h"
+ * even where the slope is zero, because the rule's penalties belong to touched rows.
+ *
+ * Data with a set of labels each: one logistic regression a label (one against the rest), as a net
+ * without hidden layers (net.h), whose tables have a column a label. */
+#include "model/net.h"
 #include "model/options.h"
-
-#include <string.h>
-
-typedef enum loss_kind { LOSS_AUTO, LOSS_SQUARED, LOSS_LOGISTIC, LOSS_HINGE, LOSSES } loss_kind;
-static const char *const loss_names[LOSSES] = {"auto", "squared", "logistic", "hinge"};
+#include "model/single.h"
 
 typedef struct linear {
-    loss_kind loss; /* after shape(): not AUTO */
-    bool      bias;
+    asgdi_single single;
+    asgdi_net    net; /* layers 0: it is not one */
 } linear;
-
-enum { WEIGHT, BIAS }; /* tables */
 
 static asgd_status parse(void *self, const char *options)
 {
-    static const char *const flags[] = {"0", "1"};
-    linear                  *m       = self;
-    char                     key[32], value[128];
-    asgd_status              s;
-    *m = (linear){.loss = LOSS_AUTO, .bias = true};
+    linear     *m = self;
+    char        key[32], value[128];
+    asgd_status s;
+    *m = (linear){.single = asgdi_single_defaults};
     while (asgdi_option_next(&options, key, value, &s)) {
-        int choice = 0;
-        if (strcmp(key, "loss") == 0) {
-            ASGD_TRY(asgdi_option_choice("linear", key, value, loss_names, LOSSES, &choice));
-            m->loss = (loss_kind)choice;
-        } else if (strcmp(key, "bias") == 0) {
-            ASGD_TRY(asgdi_option_choice("linear", key, value, flags, 2, &choice));
-            m->bias = choice == 1;
-        } else {
-            return asgdi_option_unknown("linear", key, "loss, bias");
-        }
+        bool known;
+        ASGD_TRY(asgdi_single_option(&m->single, "linear", key, value, &known));
+        if (!known) return asgdi_option_unknown("linear", key, "loss, bias, normalize");
     }
     return s;
+}
+
+/* One against the rest. */
+static asgd_status shape_labels(linear *m, const asgd_schema *d, asgd_table *tables, int *n_tables,
+                                asgd_task *task, uint32_t *outputs)
+{
+    if (m->single.loss == ASGDI_LOSS_SQUARED || m->single.loss == ASGDI_LOSS_HINGE ||
+        !m->single.bias || m->single.normalize)
+        return ASGD_FAIL(EMISMATCH, "model linear: sets of labels are learnt by loss=logistic with "
+                                    "bias=1 normalize=0; leave those options out");
+    m->net = (asgdi_net){.layers = 1, .width = {d->features, d->classes}, .output = ASGDI_LABELS};
+    tables[0] = (asgd_table){
+        .name = "weight", .rows = d->features, .dim = d->classes, .flags = ASGD_TABLE_BY_FEATURE};
+    tables[1] =
+        (asgd_table){.name = "bias", .rows = 1, .dim = d->classes, .flags = ASGD_TABLE_NO_DECAY};
+    *n_tables = 2;
+    *task     = ASGD_TASK_LABELS;
+    *outputs  = d->classes;
+    return ASGD_OK;
 }
 
 static asgd_status shape(void *self, const asgd_schema *d, asgd_table *tables, int *n_tables,
                          asgd_task *task, uint32_t *outputs)
 {
     linear *m = self;
-    if (m->loss == LOSS_AUTO && d->classes > 2)
-        return ASGD_FAIL(EMISMATCH,
-                         "model linear has one output, but the data have %u classes; use the model "
-                         "softmax, or loss=squared if the classes are amounts",
-                         d->classes);
-    if (m->loss == LOSS_AUTO) m->loss = d->classes == 0 ? LOSS_SQUARED : LOSS_LOGISTIC;
-    if (m->loss != LOSS_SQUARED && (d->classes == 0 || d->classes > 2))
-        return ASGD_FAIL(EMISMATCH, "model linear: loss=%s needs two classes, but the data have %s",
-                         loss_names[m->loss],
-                         d->classes ? "more; use the model softmax"
-                                    : "real-valued targets; use loss=squared");
-    tables[WEIGHT] = (asgd_table){
-        .name = "weight", .rows = d->features, .dim = 1, .flags = ASGD_TABLE_BY_FEATURE};
-    tables[BIAS] = (asgd_table){.name = "bias", .rows = 1, .dim = 1, .flags = ASGD_TABLE_NO_DECAY};
-    *n_tables    = m->bias ? 2 : 1;
-    *task        = m->loss == LOSS_SQUARED ? ASGD_TASK_REGRESSION : ASGD_TASK_BINARY;
-    *outputs     = 1;
+    if (d->label_sets) return shape_labels(m, d, tables, n_tables, task, outputs);
+    if (m->single.normalize && d->dense)
+        return ASGD_FAIL(EMISMATCH, "model linear: normalize=1 needs sparse data");
+    ASGD_TRY(asgdi_single_shape(&m->single, "linear", d, tables, n_tables, task, outputs));
+    if (!m->single.bias) *n_tables = 1;
     return ASGD_OK;
 }
 
 static size_t scratch_bytes(const void *self, uint32_t n)
 {
-    (void)self;
-    return (size_t)n * sizeof(float);
-}
-
-static float bias_of(const linear *m, const asgd_sink *g)
-{
-    static const uint32_t zero = 0;
-    return m->bias ? asgd_dot_sparse(g, BIAS, 1, &zero, NULL) : 0;
-}
-
-static float score_sparse(const asgd_batch *b, uint32_t i, const asgd_sink *g)
-{
-    uint64_t at = b->begin[i];
-    return asgd_dot_sparse(g, WEIGHT, b->len[i], b->idx + at, b->val ? b->val + at : NULL);
+    const linear *m = self;
+    return m->net.layers ? asgdi_net_scratch(&m->net, n) : (size_t)n * sizeof(float);
 }
 
 static void scores(const linear *m, const asgd_batch *b, const asgd_sink *g, float *out)
 {
-    float bias = bias_of(m, g);
     if (b->dense) {
+        const float bias = asgdi_single_bias(&m->single, g);
         for (uint32_t i = 0; i < b->n; i++) out[i] = bias;
-        asgd_forward(g, WEIGHT, b, out, 1);
-    } else {
-        for (uint32_t i = 0; i < b->n; i++) out[i] = bias + score_sparse(b, i, g);
+        asgd_forward(g, ASGDI_WEIGHT, b, out, 1);
+        return;
+    }
+    for (uint32_t i = 0; i < b->n; i++) {
+        const asgdi_example x = asgdi_single_example(&m->single, b, i);
+        out[i]                = asgdi_single_linear(&m->single, g, &x);
     }
 }
 
-/* Adds example i with score s to *st; returns its weight times d loss / d s. */
-static float account(const linear *m, const asgd_batch *b, uint32_t i, float s, asgd_stats *st)
+/* One example after another; sparse data. */
+static void steps(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
+                  void *scratch, uint64_t random, asgd_stats *st)
 {
-    float y = b->y[i], weight = b->weight ? b->weight[i] : 1, slope, loss;
-    switch (m->loss) {
-    case LOSS_LOGISTIC: loss = asgdi_loss_logistic(s, y, &slope); break;
-    case LOSS_HINGE: loss = asgdi_loss_hinge(s, y, &slope); break;
-    default: loss = asgdi_loss_squared(s, y, &slope); break;
+    enum { AHEAD = 2 }; /* examples between the prefetch of rows and their use */
+    const linear *m   = self;
+    asgd_stats    sum = {0};
+    for (uint32_t i = 0; i < b->n; i++) {
+        if (i + AHEAD < b->n)
+            asgdi_prefetch(g, ASGDI_WEIGHT, b->len[i + AHEAD], b->idx + b->begin[i + AHEAD]);
+        if (m->net.layers) {
+            asgd_batch one = *b;
+            one.n          = 1;
+            one.begin += i;
+            one.len += i;
+            one.label_begin += i;
+            one.label_len += i;
+            if (b->weight) one.weight += i;
+            asgdi_net_step(&m->net, &one, w, g, scratch, random + i, &sum);
+            continue;
+        }
+        const asgdi_example x     = asgdi_single_example(&m->single, b, i);
+        asgd_stats          one   = {0};
+        const float         score = asgdi_single_linear(&m->single, g, &x);
+        const float         slope = asgdi_single_account(&m->single, b, i, score, &one);
+        if (one.weight > 0) asgdi_single_emit(&m->single, g, &x, slope / (float)one.weight);
+        sum.loss += one.loss;
+        sum.weight += one.weight;
+        sum.correct += one.correct;
     }
-    st->loss += (double)weight * (double)loss;
-    st->weight += (double)weight;
-    st->correct += m->loss != LOSS_SQUARED && (s > 0) == (y > 0.5f);
-    return weight * slope;
+    st->loss += sum.loss;
+    st->weight += sum.weight;
+    st->correct += sum.correct;
 }
 
-static void emit_bias(const linear *m, asgd_sink *g, float scale, float sum)
+static void emit_all(const linear *m, const asgd_batch *b, asgd_sink *g, float scale, float *slope)
 {
-    if (m->bias) asgd_emit_rows(g, BIAS, 0, 1, scale, &sum, 1);
+    float sum = 0;
+    for (uint32_t i = 0; i < b->n; i++) sum += slope[i];
+    for (uint32_t i = 0; m->single.normalize && i < b->n; i++)
+        slope[i] *= asgdi_single_example(&m->single, b, i).xs;
+    asgd_emit_outer(g, ASGDI_WEIGHT, b, scale, slope, 1);
+    asgdi_single_emit_bias(&m->single, g, scale * sum);
 }
 
 static void step(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
                  void *scratch, uint64_t random, asgd_stats *st)
 {
-    (void)w;
-    (void)random;
-    const linear *m     = self;
-    asgd_stats    batch = {0};
-    if (b->n == 1 && !b->dense) {
-        uint64_t at = b->begin[0];
-        float    v  = account(m, b, 0, bias_of(m, g) + score_sparse(b, 0, g), &batch);
-        if (batch.weight > 0) {
-            float scale = (float)(1 / batch.weight);
-            asgd_emit_scattered(g, WEIGHT, b->len[0], b->idx + at, b->val ? b->val + at : NULL,
-                                v * scale, NULL);
-            emit_bias(m, g, scale, v);
-        }
-    } else {
-        float *v = scratch, sum = 0;
-        scores(m, b, g, v);
-        for (uint32_t i = 0; i < b->n; i++) sum += v[i] = account(m, b, i, v[i], &batch);
-        if (batch.weight > 0) {
-            float scale = (float)(1 / batch.weight);
-            asgd_emit_outer(g, WEIGHT, b, scale, v, 1);
-            emit_bias(m, g, scale, sum);
-        }
+    const linear *m   = self;
+    asgd_stats    sum = {0};
+    float        *v   = scratch;
+    if (m->net.layers) {
+        asgdi_net_step(&m->net, b, w, g, scratch, random, st);
+        return;
     }
-    st->loss += batch.loss;
-    st->weight += batch.weight;
-    st->correct += batch.correct;
+    if (b->n == 1 && !b->dense) {
+        steps(self, b, w, g, scratch, random, st);
+        return;
+    }
+    scores(m, b, g, v);
+    for (uint32_t i = 0; i < b->n; i++) v[i] = asgdi_single_account(&m->single, b, i, v[i], &sum);
+    if (sum.weight > 0) emit_all(m, b, g, (float)(1 / sum.weight), v);
+    st->loss += sum.loss;
+    st->weight += sum.weight;
+    st->correct += sum.correct;
 }
 
 static void predict(const void *self, const asgd_batch *b, const asgd_view *w, const asgd_sink *g,
                     void *scratch, float *out, asgd_stats *st)
 {
-    (void)w;
-    (void)scratch;
     const linear *m = self;
+    if (m->net.layers) {
+        asgdi_net_predict(&m->net, b, w, g, scratch, out, st);
+        return;
+    }
     scores(m, b, g, out);
-    for (uint32_t i = 0; st && i < b->n; i++) account(m, b, i, out[i], st);
-    for (uint32_t i = 0; m->loss == LOSS_LOGISTIC && i < b->n; i++) out[i] = asgdi_sigmoid(out[i]);
+    for (uint32_t i = 0; st && i < b->n; i++) asgdi_single_account(&m->single, b, i, out[i], st);
+    for (uint32_t i = 0; i < b->n; i++) out[i] = asgdi_single_output(&m->single, out[i]);
 }
 
 static const asgd_model_ops ops = {
@@ -168,14 +173,16 @@ static const asgd_model_ops ops = {
     .shape      = shape,
     .scratch    = scratch_bytes,
     .step       = step,
+    .steps      = steps,
     .predict    = predict,
 };
 
 const asgdi_model_entry asgdi_model_linear = {
     .ops      = &ops,
-    .help     = "linear: one weight a feature; two classes or real-valued targets\n"
+    .help     = "linear: one weight a feature; two classes, real-valued targets or sets of labels\n"
                 "\tloss=auto  squared, logistic, hinge; auto: logistic for two classes, else squared\n"
-                "\tbias=1  0: no constant term\n",
+                "\tbias=1  0: no constant term\n"
+                "\tnormalize=0  1: examples are scaled to length 1\n",
     .defaults = {.batch    = 1,
                  .epochs   = 10,
                  .rule     = ASGD_RULE_adagrad,

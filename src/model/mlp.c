@@ -14,15 +14,17 @@
 enum { MAX_HIDDEN = ASGDI_NET_LAYERS - 1, MAX_WIDTH = 65536 };
 
 typedef enum init_kind { INIT_AUTO, INIT_HE, INIT_GLOROT, INITS } init_kind;
-typedef enum loss_kind { LOSS_AUTO, LOSS_SOFTMAX, LOSS_SQUARED, LOSSES } loss_kind;
+typedef enum loss_kind { LOSS_AUTO, LOSS_SOFTMAX, LOSS_SQUARED, LOSS_LOGISTIC, LOSSES } loss_kind;
 static const char *const init_names[INITS]   = {"auto", "he", "glorot"};
-static const char *const loss_names[LOSSES]  = {"auto", "softmax", "squared"};
+static const char *const loss_names[LOSSES]  = {"auto", "softmax", "squared", "logistic"};
 static const char *const activation_names[3] = {"relu", "tanh", "sigmoid"};
+static const char *const switch_names[3]     = {"0", "1", "auto"};
 
 typedef struct mlp {
     asgdi_net net;
     init_kind init;
     loss_kind loss;
+    int       normalize; /* a switch_names[] */
 } mlp;
 
 static asgd_status parse(void *self, const char *options)
@@ -31,7 +33,7 @@ static asgd_status parse(void *self, const char *options)
     char        key[32], value[128];
     asgd_status s;
     int         hidden = 1, choice = 0;
-    *m = (mlp){.net = {.width[1] = 128, .activation = ASGDI_RELU}};
+    *m = (mlp){.net = {.width[1] = 128, .activation = ASGDI_RELU}, .normalize = 2};
     while (asgdi_option_next(&options, key, value, &s)) {
         if (strcmp(key, "hidden") == 0) {
             ASGD_TRY(asgdi_option_sizes("mlp", key, value, MAX_WIDTH, MAX_HIDDEN, m->net.width + 1,
@@ -47,8 +49,11 @@ static asgd_status parse(void *self, const char *options)
         } else if (strcmp(key, "loss") == 0) {
             ASGD_TRY(asgdi_option_choice("mlp", key, value, loss_names, LOSSES, &choice));
             m->loss = (loss_kind)choice;
+        } else if (strcmp(key, "normalize") == 0) {
+            ASGD_TRY(asgdi_option_choice("mlp", key, value, switch_names, 3, &m->normalize));
         } else {
-            return asgdi_option_unknown("mlp", key, "hidden, activation, dropout, init, loss");
+            return asgdi_option_unknown("mlp", key,
+                                        "hidden, activation, dropout, init, loss, normalize");
         }
     }
     m->net.layers = (uint32_t)hidden + 1;
@@ -72,25 +77,50 @@ static void declare_layer(const mlp *m, uint32_t l, asgd_table *weight, asgd_tab
     }
 }
 
-static asgd_status shape(void *self, const asgd_schema *d, asgd_table *tables, int *n_tables,
-                         asgd_task *task, uint32_t *outputs)
+/* The loss that fits the data, or why the one asked for does not. */
+static asgd_status choose_loss(mlp *m, const asgd_schema *d)
 {
-    mlp       *m   = self;
-    asgdi_net *net = &m->net;
-    if (m->loss == LOSS_AUTO) m->loss = d->classes == 0 ? LOSS_SQUARED : LOSS_SOFTMAX;
-    net->softmax = m->loss == LOSS_SOFTMAX;
-    if (net->softmax && d->classes < 2)
+    if (m->loss == LOSS_AUTO)
+        m->loss = d->label_sets ? LOSS_LOGISTIC : d->classes == 0 ? LOSS_SQUARED : LOSS_SOFTMAX;
+    if (d->label_sets && m->loss != LOSS_LOGISTIC)
+        return ASGD_FAIL(EMISMATCH,
+                         "model mlp: loss=%s is for one target an example, but these have any "
+                         "number of labels; use loss=logistic",
+                         loss_names[m->loss]);
+    if (!d->label_sets && m->loss == LOSS_LOGISTIC)
+        return ASGD_FAIL(EMISMATCH,
+                         "model mlp: loss=logistic is for examples with any number of labels, but "
+                         "these have one %s each; use loss=%s",
+                         d->classes ? "class" : "value", d->classes ? "softmax" : "squared");
+    if (m->loss == LOSS_SOFTMAX && d->classes < 2)
         return ASGD_FAIL(
             EMISMATCH,
             "model mlp: loss=softmax needs at least two classes, but the data have %s; "
             "use loss=squared",
             d->classes ? "one" : "real-valued targets");
+    return ASGD_OK;
+}
+
+static asgd_status shape(void *self, const asgd_schema *d, asgd_table *tables, int *n_tables,
+                         asgd_task *task, uint32_t *outputs)
+{
+    static const asgdi_output output[LOSSES] = {[LOSS_SOFTMAX]  = ASGDI_SOFTMAX,
+                                                [LOSS_SQUARED]  = ASGDI_SQUARES,
+                                                [LOSS_LOGISTIC] = ASGDI_LABELS};
+    static const asgd_task    tasks[]        = {[ASGDI_SOFTMAX] = ASGD_TASK_CLASSES,
+                                                [ASGDI_SQUARES] = ASGD_TASK_REGRESSION,
+                                                [ASGDI_LABELS]  = ASGD_TASK_LABELS};
+    mlp                      *m              = self;
+    asgdi_net                *net            = &m->net;
+    ASGD_TRY(choose_loss(m, d));
+    net->output             = output[m->loss];
+    net->normalize          = m->normalize == 2 ? d->label_sets : m->normalize == 1;
     net->width[0]           = d->features;
-    net->width[net->layers] = net->softmax ? d->classes : 1;
+    net->width[net->layers] = net->output == ASGDI_SQUARES ? 1 : d->classes;
     for (uint32_t l = 0; l < net->layers; l++)
         declare_layer(m, l, &tables[2 * l], &tables[2 * l + 1]);
     *n_tables = (int)(2 * net->layers);
-    *task     = net->softmax ? ASGD_TASK_CLASSES : ASGD_TASK_REGRESSION;
+    *task     = tasks[net->output];
     *outputs  = net->width[net->layers];
     return ASGD_OK;
 }
@@ -105,13 +135,16 @@ static const asgd_model_ops ops = {
 };
 
 const asgdi_model_entry asgdi_model_mlp = {
-    .ops      = &ops,
-    .help     = "mlp: fully connected layers; classes or real-valued targets\n"
-                "\thidden=128  units of each hidden layer, such as 300,100\n"
-                "\tactivation=relu  relu, tanh, sigmoid\n"
-                "\tdropout=0  part of the hidden units left out of a step, below 1\n"
-                "\tinit=auto  he, glorot; auto: he for relu, else glorot\n"
-                "\tloss=auto  softmax, squared; auto: softmax for classes, else squared\n",
+    .ops = &ops,
+    .help =
+        "mlp: fully connected layers; classes, sets of labels or real-valued targets\n"
+        "\thidden=128  units of each hidden layer, such as 300,100\n"
+        "\tactivation=relu  relu, tanh, sigmoid\n"
+        "\tdropout=0  part of the hidden units left out of a step, below 1\n"
+        "\tinit=auto  he, glorot; auto: he for relu, else glorot\n"
+        "\tloss=auto  softmax, squared, logistic; auto: softmax for classes, logistic for sets of "
+        "labels, else squared\n"
+        "\tnormalize=auto  0, 1: examples are scaled to length 1; auto: 1 for sets of labels\n",
     .defaults = {.batch    = 32,
                  .epochs   = 15,
                  .rule     = ASGD_RULE_sgd,

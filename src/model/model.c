@@ -11,9 +11,7 @@
 #include <string.h>
 
 static const asgdi_model_entry *const registry[] = {
-    &asgdi_model_linear,
-    &asgdi_model_softmax,
-    &asgdi_model_mlp,
+    &asgdi_model_linear, &asgdi_model_softmax, &asgdi_model_mlp, &asgdi_model_fm, &asgdi_model_ffm,
 };
 enum { MODELS = sizeof registry / sizeof registry[0] };
 
@@ -55,8 +53,8 @@ static asgd_status build(asgd_model *m)
     int        n = 0;
     memset(tables, 0, sizeof tables);
     ASGD_TRY(m->ops.shape(m->self, &m->schema, tables, &n, &m->task, &m->outputs));
-    if (m->task > ASGD_TASK_CLASSES || m->outputs == 0 ||
-        (m->task != ASGD_TASK_CLASSES && m->outputs != 1))
+    if (m->task > ASGD_TASK_LABELS || m->outputs == 0 ||
+        (m->task < ASGD_TASK_CLASSES && m->outputs != 1))
         return ASGD_FAIL(EINVAL, "model %s: shape() must set a task, and outputs to fit it",
                          m->ops.name);
     return asgdi_params_init(&m->params, tables, n, 0);
@@ -124,6 +122,7 @@ void asgd_model_free(asgd_model *m)
 {
     if (!m) return;
     asgdi_params_free(&m->params);
+    asgdi_encoding_free(m->encoding);
     asgdi_free(m->labels);
     asgdi_free(m->options);
     asgdi_free(m->self);
@@ -144,6 +143,26 @@ asgd_status asgdi_model_set_labels(asgd_model *m, const float *labels, uint32_t 
     asgdi_free(m->labels);
     m->labels = copy;
     return ASGD_OK;
+}
+
+asgd_status asgdi_model_set_encoding(asgd_model *m, const asgd_encoding *e)
+{
+    if (e && e->rows > m->schema.features)
+        return ASGD_FAIL(EMISMATCH, "model %s has %u features, but an encoding of %u was given",
+                         m->ops.name, m->schema.features, e->rows);
+    asgdi_encoding_free(m->encoding);
+    return asgdi_encoding_copy(&m->encoding, e);
+}
+
+asgd_status asgdi_model_check_encoding(const asgd_model *m, const asgd_encoding *e, bool from_file,
+                                       const char *what)
+{
+    if (asgdi_encoding_equal(m->encoding, e) || !m->encoding || (!e && !from_file)) return ASGD_OK;
+    return ASGD_FAIL(
+        EMISMATCH,
+        "%s: features are numbered otherwise than in the model's training data; open it "
+        "with the model's encoding (asgd_model_encoding)",
+        what);
 }
 
 const char *asgd_model_name(const asgd_model *m)
@@ -175,6 +194,11 @@ const float *asgd_model_labels(const asgd_model *m, uint32_t *n)
 {
     if (n) *n = m->labels ? m->schema.classes : 0;
     return m->labels;
+}
+
+const asgd_encoding *asgd_model_encoding(const asgd_model *m)
+{
+    return m->encoding;
 }
 
 int asgd_model_tables(const asgd_model *m)

@@ -2,6 +2,7 @@
 #ifndef ASGDI_MODEL_H
 #define ASGDI_MODEL_H
 
+#include "data/encoding.h"
 #include "params/params.h"
 
 /* Defaults that make `asgd train MODEL --train X` good. */
@@ -11,6 +12,8 @@ typedef struct asgdi_model_defaults {
     asgd_rule_kind rule;
     asgd_schedule  schedule;
     double         lr[ASGD_RULES]; /* by rule */
+    float          adagrad_eps;    /* 0: the rule's */
+    uint32_t       patience;       /* where there are validation data; 0: never stop early */
 } asgdi_model_defaults;
 
 typedef struct asgdi_model_entry {
@@ -21,8 +24,9 @@ typedef struct asgdi_model_entry {
     asgd_status (*parse)(void *self, const char *options);
 } asgdi_model_entry;
 
-extern const asgdi_model_entry asgdi_model_linear, asgdi_model_softmax, asgdi_model_mlp;
-const asgdi_model_entry       *asgdi_model_find(const char *name);
+extern const asgdi_model_entry asgdi_model_linear, asgdi_model_softmax, asgdi_model_mlp,
+    asgdi_model_fm, asgdi_model_ffm;
+const asgdi_model_entry *asgdi_model_find(const char *name);
 
 struct asgd_model {
     asgd_model_ops           ops;
@@ -30,7 +34,8 @@ struct asgd_model {
     void                    *self;
     char                    *options;
     asgd_schema              schema;
-    float                   *labels; /* [schema.classes] or NULL */
+    float                   *labels;   /* [schema.classes] or NULL */
+    asgd_encoding           *encoding; /* of the training data, or NULL */
     asgd_task                task;
     uint32_t                 outputs;
     asgdi_params             params;
@@ -42,5 +47,11 @@ struct asgd_model {
 bool asgdi_option_next(const char **s, char key[32], char value[128], asgd_status *st);
 /* Copies the file's meaning of the classes into the model. */
 asgd_status asgdi_model_set_labels(asgd_model *m, const float *labels, uint32_t n);
+/* The model's rows are these features from now on. */
+asgd_status asgdi_model_set_encoding(asgd_model *m, const asgd_encoding *e);
+/* EMISMATCH: data with encoding e (NULL: none; from_file: not a caller's arrays) do not have the
+ * features of the model's rows. */
+asgd_status asgdi_model_check_encoding(const asgd_model *m, const asgd_encoding *e, bool from_file,
+                                       const char *what);
 
 #endif

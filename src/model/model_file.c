@@ -1,6 +1,7 @@
 /* model_file.c -- a trained model as one safetensors file: its tables by name, [rows][dim], and as
- * metadata what it takes to make the model again: its name, its options, the shape of its data.
- * docs/formats.md describes it. */
+ * metadata what it takes to make the model again: its name, its options, the shape of its data.  Where
+ * the data had an encoding, tensor "keys" says which feature each row is, and "recipe" how text became
+ * these.  docs/formats.md describes it. */
 #include "model/model.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 #include "base/status.h"
 #include "params/safetensors.h"
 
-static const char format_name[] = "asgd-1";
+static const char format_name[] = "asgd-1", keys_name[] = "keys";
 
 /* ---- saving ---- */
 
@@ -79,7 +80,10 @@ static json_t *metadata_of(const asgd_model *m)
         set_text(meta, "options", m->options ? m->options : "") &&
         set_u64(meta, "examples", d->examples) && set_u64(meta, "nonzeros", d->nonzeros) &&
         set_u64(meta, "features", d->features) && set_u64(meta, "classes", d->classes) &&
+        set_u64(meta, "fields", d->fields) &&
         set_text(meta, "dense", d->dense ? "true" : "false") &&
+        set_text(meta, "label_sets", d->label_sets ? "true" : "false") &&
+        (!m->encoding || set_text(meta, "recipe", m->encoding->recipe)) &&
         set_json(meta, "y_min", number(d->y_min)) && set_json(meta, "y_max", number(d->y_max)) &&
         set_labels(meta, m))
         return meta;
@@ -90,19 +94,30 @@ static json_t *metadata_of(const asgd_model *m)
 asgd_status asgd_save(const asgd_model *m, const char *path)
 {
     if (!m || !path) return ASGD_FAIL(EINVAL, "asgd_save: no model or no path");
-    asgdi_matrix list[ASGD_MAX_TABLES];
-    for (int t = 0; t < m->params.n_tables; t++) {
+    asgdi_matrix list[ASGD_MAX_TABLES + 1];
+    int          n = m->params.n_tables;
+    for (int t = 0; t < n; t++) {
         const asgdi_table *x = &m->params.table[t];
         ASGD_TRY(check_finite(path, x));
-        list[t] = (asgdi_matrix){x->info.name, x->master, x->info.rows, x->info.dim, x->stride};
+        list[t] = (asgdi_matrix){.name   = x->info.name,
+                                 .data   = x->master,
+                                 .rows   = x->info.rows,
+                                 .cols   = x->info.dim,
+                                 .stride = x->stride};
     }
+    if (m->encoding)
+        list[n++] = (asgdi_matrix){.name   = keys_name,
+                                   .rows   = m->encoding->rows,
+                                   .cols   = 1,
+                                   .stride = 1,
+                                   .u32    = m->encoding->key};
     json_t *meta = metadata_of(m);
     if (!meta)
         return ASGD_FAIL(EINVAL,
                          "%s: a name or option of the model is not UTF-8, or there is no "
                          "memory",
                          path);
-    asgd_status s = asgdi_tensors_write(path, list, m->params.n_tables, meta, NULL, NULL);
+    asgd_status s = asgdi_tensors_write(path, list, n, meta, NULL, NULL);
     json_decref(meta);
     return s;
 }
@@ -139,10 +154,18 @@ static asgd_status get_float(const char *path, const asgdi_tensors *f, const cha
     return ok && isfinite(*out) ? ASGD_OK : bad_meta(path, key);
 }
 
+/* text: "true" or "false"; NULL: false, where older files lack it. */
+static asgd_status get_bool(const char *path, const asgdi_tensors *f, const char *key, bool old,
+                            bool *out)
+{
+    const char *text = asgdi_tensors_meta(f, key);
+    *out             = text && strcmp(text, "true") == 0;
+    return *out || (text ? strcmp(text, "false") == 0 : old) ? ASGD_OK : bad_meta(path, key);
+}
+
 static asgd_status get_schema(const char *path, const asgdi_tensors *f, asgd_schema *d)
 {
-    const char *dense    = asgdi_tensors_meta(f, "dense");
-    uint64_t    features = 0, classes = 0;
+    uint64_t features = 0, classes = 0, fields = 0;
     *d = (asgd_schema){0};
     ASGD_TRY(get_u64(path, f, "examples", UINT64_MAX, &d->examples));
     ASGD_TRY(get_u64(path, f, "nonzeros", UINT64_MAX, &d->nonzeros));
@@ -150,12 +173,40 @@ static asgd_status get_schema(const char *path, const asgdi_tensors *f, asgd_sch
     ASGD_TRY(get_u64(path, f, "classes", UINT32_MAX, &classes));
     ASGD_TRY(get_float(path, f, "y_min", &d->y_min));
     ASGD_TRY(get_float(path, f, "y_max", &d->y_max));
-    if (!dense || (strcmp(dense, "true") != 0 && strcmp(dense, "false") != 0))
-        return bad_meta(path, "dense");
+    if (asgdi_tensors_meta(f, "fields")) /* older files have none */
+        ASGD_TRY(get_u64(path, f, "fields", ASGDI_FIELDS_MAX, &fields));
+    ASGD_TRY(get_bool(path, f, "dense", false, &d->dense));
+    ASGD_TRY(get_bool(path, f, "label_sets", true, &d->label_sets));
     d->features = (uint32_t)features;
     d->classes  = (uint32_t)classes;
-    d->dense    = dense[0] == 't';
+    d->fields   = (uint32_t)fields;
     return ASGD_OK;
+}
+
+static asgd_status get_encoding(const char *path, const asgdi_tensors *f, asgd_model *m)
+{
+    const asgdi_tensor *keys   = asgdi_tensors_find_u32(f, keys_name);
+    const char         *recipe = asgdi_tensors_meta(f, "recipe");
+    asgd_encoding      *e      = NULL;
+    json_error_t        error;
+    if (!keys && !recipe) return ASGD_OK;
+    json_t    *j     = recipe ? json_loads(recipe, 0, &error) : NULL;
+    const bool whole = json_is_object(j);
+    json_decref(j);
+    if (!whole) return bad_meta(path, "recipe");
+    if (!keys || keys->n_dims != 1 || keys->floats > m->schema.features)
+        return ASGD_FAIL(EFORMAT,
+                         "%s: its keys are missing, or no list of at most %u; the file is damaged",
+                         path, m->schema.features);
+    uint32_t *copy = asgdi_calloc((size_t)keys->floats, sizeof *copy); /* aligned */
+    if (!copy) return ASGD_FAIL(ENOMEM, "%s: no memory for its encoding", path);
+    memcpy(copy, keys->data, (size_t)keys->floats * sizeof *copy);
+    asgd_status s = asgdi_encoding_new(&e, copy, (uint32_t)keys->floats, m->schema.fields, recipe);
+    asgdi_free(copy);
+    if (s != ASGD_OK) return asgdi_fail(s, "%s: %s", path, asgd_errmsg());
+    s = asgdi_model_set_encoding(m, e);
+    asgdi_encoding_free(e);
+    return s;
 }
 
 static asgd_status get_labels(const char *path, const asgdi_tensors *f, asgd_model *m)
@@ -264,6 +315,7 @@ static asgd_status load(asgd_model **out, const char *path, const asgdi_tensors 
     for (int t = 0; s == ASGD_OK && t < m->params.n_tables; t++)
         s = load_table(path, f, &m->params.table[t]);
     if (s == ASGD_OK) s = get_labels(path, f, m);
+    if (s == ASGD_OK) s = get_encoding(path, f, m);
     if (s != ASGD_OK) {
         asgd_model_free(m);
         return s;

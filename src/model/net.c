@@ -3,6 +3,7 @@
  *     a_0 = x;   z_l = a_l W_l + b_l;   a_{l+1} = f(z_l), the last one f = identity
  *     classes:   p = softmax(z),  loss = -log p_y,        d loss / d z = p - onehot(y)
  *     values:    loss = (z - y)^2 / 2,                    d loss / d z = z - y
+ *     labels:    a logistic loss each, labels.c
  *     backward:  delta_l = (delta_{l+1} W_l^T) * f'(z_{l-1})
  *     gradient:  W_l: a_l^T delta_{l+1};   b_l: column sums of delta_{l+1}
  *
@@ -18,6 +19,7 @@
 #include "model/net.h"
 #include "base/rng.h"
 #include "kern/gemm.h"
+#include "model/labels.h"
 #include "model/loss.h"
 #include "rule/sink.h"
 
@@ -34,6 +36,7 @@ typedef struct plan {
     size_t mask[ASGDI_NET_LAYERS + 1];  /* with dropout: 0 or 1 / (1 - dropout) */
     size_t row;                         /* [largest pad]: a bias, or its gradient */
     size_t block;                       /* rows of a gradient */
+    size_t length;                      /* [n] with normalize: what examples are multiplied with */
     size_t total;
 } plan;
 
@@ -66,8 +69,9 @@ static void make_plan(const asgdi_net *net, uint32_t n, plan *p)
             if (size > block) block = size;
         }
     }
-    p->row   = take(p, widest);
-    p->block = take(p, block);
+    p->row    = take(p, widest);
+    p->block  = take(p, block);
+    p->length = take(p, net->normalize ? n : 0);
 }
 
 size_t asgdi_net_scratch(const void *self, uint32_t n)
@@ -194,6 +198,43 @@ static void times_transposed(const asgd_kern *k, const asgd_view *w, uint32_t ro
                    out + parts[i].from, ldo);
 }
 
+/* ---- examples scaled to length 1 ---- */
+
+/* What brings example i to length 1; 1 where it is all zeros. */
+static float unit(const asgd_kern *k, const asgd_batch *b, uint32_t i)
+{
+    size_t       n = b->dense ? b->features : b->len[i];
+    const float *x = b->dense ? b->dense + (size_t)i * n : b->val ? b->val + b->begin[i] : NULL;
+    float        square = x ? k->dot(x, x, n) : (float)n;
+    return square > 0 ? 1 / sqrtf(square) : 1;
+}
+
+/* out = bias + unit(x) * x W */
+static void scaled_forward(const asgdi_net *net, const plan *p, float *base, const asgd_batch *b,
+                           const asgd_view *bias, const asgd_sink *g)
+{
+    size_t pad          = asgdk_pad(net->width[1]);
+    float *restrict out = base + p->act[1], *restrict start = base + p->row;
+    memset(out, 0, b->n * pad * sizeof *out);
+    asgd_forward(g, 0, b, out, pad);
+    g->k->load(start, asgd_row(bias, 0), pad);
+    for (uint32_t i = 0; i < b->n; i++) {
+        float scale         = unit(g->k, b, i);
+        base[p->length + i] = scale;
+        for (size_t j = 0; j < pad; j++) out[i * pad + j] = start[j] + scale * out[i * pad + j];
+    }
+}
+
+/* Its way back: d loss / d z of the first layer becomes d loss / d (x W). */
+static void scale_back(const plan *p, float *base, uint32_t n, size_t pad)
+{
+    float *d = base + p->delta[1];
+    for (uint32_t i = 0; i < n; i++) {
+        float scale = base[p->length + i];
+        for (size_t j = 0; j < pad; j++) d[i * pad + j] *= scale;
+    }
+}
+
 /* ---- loss ---- */
 
 /* z[n][pad] becomes softmax(z), and *st gains the cross-entropies; log p_y = z_y - max - log sum is
@@ -245,7 +286,7 @@ static void cross_entropy(const asgd_kern *k, const asgd_batch *b, uint32_t clas
 /* z[n][1]; slope: z becomes weight * (z - y). */
 static void least_squares(const asgd_batch *b, float *z, bool slope, asgd_stats *st)
 {
-    for (uint32_t i = 0; i < b->n; i++) {
+    for (uint32_t i = 0; st && i < b->n; i++) {
         float weight = b->weight ? b->weight[i] : 1, d;
         float loss   = asgdi_loss_squared(z[i], b->y[i], &d);
         st->loss += (double)weight * (double)loss;
@@ -254,7 +295,27 @@ static void least_squares(const asgd_batch *b, float *z, bool slope, asgd_stats 
     }
 }
 
+/* The scores become predictions, or with slope weight * d loss / d z; *st gains the losses, NULL:
+ * not wanted. */
+static void losses(const asgdi_net *net, const asgd_kern *k, const asgd_batch *b, float *z,
+                   bool slope, asgd_stats *st)
+{
+    uint32_t outputs = net->width[net->layers], pad = asgdk_pad(outputs);
+    switch (net->output) {
+    case ASGDI_SOFTMAX: cross_entropy(k, b, outputs, pad, z, slope, st); break;
+    case ASGDI_SQUARES: least_squares(b, z, slope, st); break;
+    case ASGDI_LABELS: asgdi_labels_loss(k, b, outputs, pad, z, slope, st); break;
+    }
+}
+
 /* ---- the model ---- */
+
+static void start_at_bias(const asgd_kern *k, const asgd_view *bias, uint32_t n, float *out,
+                          size_t pad)
+{
+    k->load(out, asgd_row(bias, 0), pad);
+    for (uint32_t i = 1; i < n; i++) memcpy(out + i * pad, out, pad * sizeof *out);
+}
 
 /* Leaves activations in act[1..layers-1] and the scores in act[layers]. */
 static void forward(const asgdi_net *net, const plan *p, float *base, const asgd_batch *b,
@@ -262,14 +323,17 @@ static void forward(const asgdi_net *net, const plan *p, float *base, const asgd
 {
     for (uint32_t l = 1; l <= net->layers; l++) {
         uint32_t dim = net->width[l], pad = asgdk_pad(dim);
-        float   *out = base + p->act[l], *bias = base + p->row;
-        g->k->load(bias, asgd_row(&w[2 * l - 1], 0), pad);
-        for (uint32_t i = 0; i < b->n; i++) memcpy(out + (size_t)i * pad, bias, pad * sizeof *out);
-        if (l == 1)
-            asgd_forward(g, 0, b, out, pad);
-        else
-            times(g->k, &w[2 * l - 2], net->width[l - 1], pad, b->n, base + p->act[l - 1],
-                  asgdk_pad(net->width[l - 1]), out);
+        float   *out = base + p->act[l];
+        if (l == 1 && net->normalize) {
+            scaled_forward(net, p, base, b, &w[1], g);
+        } else {
+            start_at_bias(g->k, &w[2 * l - 1], b->n, out, pad);
+            if (l == 1)
+                asgd_forward(g, 0, b, out, pad);
+            else
+                times(g->k, &w[2 * l - 2], net->width[l - 1], pad, b->n, base + p->act[l - 1],
+                      asgdk_pad(net->width[l - 1]), out);
+        }
         if (l == net->layers) break;
         activate(net->activation, g->k, out, b->n, dim, pad);
         if (dropout > 0) drop(dropout, random, l, base + p->mask[l], out, (size_t)b->n * pad);
@@ -301,10 +365,11 @@ static void emit(const asgdi_net *net, const plan *p, float *base, const asgd_ba
         uint32_t     pad = asgdk_pad(net->width[l]);
         const float *d   = base + p->delta[l];
         float       *sum = base + p->row;
-        memset(sum, 0, pad * sizeof *sum);
-        for (uint32_t i = 0; i < b->n; i++) g->k->axpy(1, d + (size_t)i * pad, sum, pad);
+        memcpy(sum, d, pad * sizeof *sum);
+        for (uint32_t i = 1; i < b->n; i++) g->k->axpy(1, d + (size_t)i * pad, sum, pad);
         asgd_emit_rows(g, (int)(2 * l - 1), 0, 1, scale, sum, pad);
         if (l == 1) {
+            if (net->normalize) scale_back(p, base, b->n, pad);
             asgd_emit_outer(g, 0, b, scale, d, pad);
             break;
         }
@@ -328,12 +393,7 @@ void asgdi_net_step(const void *self, const asgd_batch *b, const asgd_view *w, a
     plan             p;
     make_plan(net, b->n, &p);
     forward(net, &p, base, b, w, g, net->dropout, random);
-    float   *z       = base + p.act[net->layers];
-    uint32_t outputs = net->width[net->layers];
-    if (net->softmax)
-        cross_entropy(g->k, b, outputs, asgdk_pad(outputs), z, true, &sum);
-    else
-        least_squares(b, z, true, &sum);
+    losses(net, g->k, b, base + p.act[net->layers], true, &sum);
     st->loss += sum.loss;
     st->weight += sum.weight;
     st->correct += sum.correct;
@@ -352,10 +412,7 @@ void asgdi_net_predict(const void *self, const asgd_batch *b, const asgd_view *w
     forward(net, &p, base, b, w, g, 0, 0);
     float   *z       = base + p.act[net->layers];
     uint32_t outputs = net->width[net->layers], pad = asgdk_pad(outputs);
-    if (net->softmax)
-        cross_entropy(g->k, b, outputs, pad, z, false, st);
-    else if (st)
-        least_squares(b, z, false, st);
+    losses(net, g->k, b, z, false, st);
     for (uint32_t i = 0; i < b->n; i++)
         memcpy(out + (size_t)i * outputs, z + (size_t)i * pad, outputs * sizeof *out);
 }

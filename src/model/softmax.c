@@ -11,7 +11,7 @@ static asgd_status parse(void *self, const char *options)
 {
     char        key[32], value[128];
     asgd_status s;
-    *(asgdi_net *)self = (asgdi_net){.layers = 1, .softmax = true};
+    *(asgdi_net *)self = (asgdi_net){.layers = 1, .output = ASGDI_SOFTMAX};
     if (asgdi_option_next(&options, key, value, &s))
         return asgdi_option_unknown("softmax", key, "none");
     return s;
@@ -21,6 +21,10 @@ static asgd_status shape(void *self, const asgd_schema *d, asgd_table *tables, i
                          asgd_task *task, uint32_t *outputs)
 {
     asgdi_net *net = self;
+    if (d->label_sets)
+        return ASGD_FAIL(EMISMATCH,
+                         "model softmax gives an example one class, but these have any number of "
+                         "labels; use the model linear or mlp");
     if (d->classes < 2)
         return ASGD_FAIL(EMISMATCH,
                          "model softmax needs at least two classes, but the data have "

@@ -131,10 +131,10 @@ static asgd_status save_table(const char *folder, const asgdi_params *p, int t,
         s = no_memory(folder);
         goto done;
     }
-    m[0] = (asgdi_matrix){"rows", x->master, x->info.rows, x->stride, x->stride};
+    m[0] = (asgdi_matrix){"rows", x->master, x->info.rows, x->stride, x->stride, NULL};
     for (uint32_t w = 0; w < workers; w++) {
         snprintf(names[w], sizeof names[w], "local.%u", (unsigned)w);
-        m[w + 1] = (asgdi_matrix){names[w], local[w][t], x->info.rows, slots, slots};
+        m[w + 1] = (asgdi_matrix){names[w], local[w][t], x->info.rows, slots, slots, NULL};
     }
     ASGD_TRY_GOTO(done, asgdi_tensors_write(path, m, (int)workers + 1, NULL, &size, &checksum));
     char hex[17];

@@ -1,4 +1,4 @@
-/* safetensors.c -- files of named float arrays: https://github.com/huggingface/safetensors.
+/* safetensors.c -- files of named arrays: https://github.com/huggingface/safetensors.
  *
  * Nothing in a file is believed: the header's length, its JSON, types, shapes and offsets are
  * checked before a reader sees a tensor, and the tensors must tile the data without gap or overlap,
@@ -63,8 +63,10 @@ static asgd_status parse_tensor(const char *path, const char *name, const json_t
     uint64_t    begin, end, bytes;
     *t = (asgdi_tensor){.name = name};
     if (!dtype) return bad(path, name, "has no dtype");
-    if (strcmp(dtype, "F32") != 0)
-        return ASGD_FAIL(EFORMAT, "%s: tensor %.80s has type %.16s: only F32 is read; convert it",
+    t->u32 = strcmp(dtype, "U32") == 0;
+    if (!t->u32 && strcmp(dtype, "F32") != 0)
+        return ASGD_FAIL(EFORMAT,
+                         "%s: tensor %.80s has type %.16s: only F32 and U32 are read; convert it",
                          path, name, dtype);
     ASGD_TRY(parse_shape(path, json_object_get(j, "shape"), t));
     if (!json_is_array(range) || json_array_size(range) != 2 ||
@@ -179,11 +181,21 @@ void asgdi_tensors_close(asgdi_tensors *f)
     *f = (asgdi_tensors){0};
 }
 
-const asgdi_tensor *asgdi_tensors_find(const asgdi_tensors *f, const char *name)
+static const asgdi_tensor *find(const asgdi_tensors *f, const char *name, bool u32)
 {
     for (int i = 0; i < f->n; i++)
-        if (strcmp(f->tensor[i].name, name) == 0) return &f->tensor[i];
+        if (f->tensor[i].u32 == u32 && strcmp(f->tensor[i].name, name) == 0) return &f->tensor[i];
     return NULL;
+}
+
+const asgdi_tensor *asgdi_tensors_find(const asgdi_tensors *f, const char *name)
+{
+    return find(f, name, false);
+}
+
+const asgdi_tensor *asgdi_tensors_find_u32(const asgdi_tensors *f, const char *name)
+{
+    return find(f, name, true);
 }
 
 const char *asgdi_tensors_meta(const asgdi_tensors *f, const char *key)
@@ -205,8 +217,10 @@ static char *header_text(const asgdi_matrix *m, int n, const json_t *metadata, s
         const uint64_t end = at + m[i].rows * m[i].cols * sizeof(float);
         /* the arrays are in memory, hence below 2^63 bytes */
         json_t *t =
-            json_pack("{s:s, s:[I,I], s:[I,I]}", "dtype", "F32", "shape", (json_int_t)m[i].rows,
-                      (json_int_t)m[i].cols, "data_offsets", (json_int_t)at, (json_int_t)end);
+            json_pack("{s:s, s:[I], s:[I,I]}", "dtype", m[i].u32 ? "U32" : "F32", "shape",
+                      (json_int_t)m[i].rows, "data_offsets", (json_int_t)at, (json_int_t)end);
+        if (!m[i].u32)
+            json_array_append_new(json_object_get(t, "shape"), json_integer((json_int_t)m[i].cols));
         ok = !json_object_get(root, m[i].name) && json_object_set(root, m[i].name, t) == 0;
         json_decref(t);
         at = end;
@@ -233,6 +247,7 @@ static asgd_status put(asgdi_file *file, asgdi_checksum *c, const void *data, si
 
 static asgd_status put_matrix(asgdi_file *file, asgdi_checksum *c, const asgdi_matrix *m)
 {
+    if (m->u32) return put(file, c, m->u32, (size_t)m->rows * sizeof *m->u32);
     if (m->cols == m->stride) /* one piece */
         return put(file, c, m->data, (size_t)m->rows * m->cols * sizeof(float));
     for (uint64_t r = 0; r < m->rows; r++)

@@ -1,4 +1,5 @@
-/* safetensors.h -- files of named float arrays (the safetensors format), read and written.
+/* safetensors.h -- files of named arrays (the safetensors format), read and written: of floats, and
+ * lists of 32-bit whole numbers.
  *
  * A file is the length of its header (8 bytes, little end first), the header, and the data.  The
  * header is a JSON object: name -> {"dtype", "shape", "data_offsets"}, and "__metadata__" -> an
@@ -16,8 +17,9 @@ typedef struct asgdi_tensor {
     const char          *name;
     int                  n_dims;
     uint64_t             shape[ASGDI_TENSOR_DIMS];
-    uint64_t             floats; /* product of shape */
-    const unsigned char *data;   /* floats, at any alignment: copy them out with memcpy */
+    bool                 u32;    /* type U32; else F32 */
+    uint64_t             floats; /* product of shape: numbers, of 4 bytes each */
+    const unsigned char *data;   /* they, at any alignment: copy them out with memcpy */
 } asgdi_tensor;
 
 /* An open file: everything in it is checked, and valid until it is closed. */
@@ -35,8 +37,10 @@ asgd_status asgdi_tensors_open(asgdi_tensors *f, const char *path);
 asgd_status asgdi_tensors_parse(asgdi_tensors *f, const char *path, const unsigned char *bytes,
                                 size_t size);
 void        asgdi_tensors_close(asgdi_tensors *f);
-const asgdi_tensor *asgdi_tensors_find(const asgdi_tensors *f, const char *name); /* or NULL */
-const char         *asgdi_tensors_meta(const asgdi_tensors *f, const char *key);  /* or NULL */
+/* The floats, or the list of whole numbers, of this name; or NULL. */
+const asgdi_tensor *asgdi_tensors_find(const asgdi_tensors *f, const char *name);
+const asgdi_tensor *asgdi_tensors_find_u32(const asgdi_tensors *f, const char *name);
+const char         *asgdi_tensors_meta(const asgdi_tensors *f, const char *key); /* or NULL */
 
 /* A matrix to be written: `cols` floats of each row, which lie stride apart in memory. */
 typedef struct asgdi_matrix {
@@ -44,6 +48,8 @@ typedef struct asgdi_matrix {
     const float *data;
     uint64_t     rows;
     size_t       cols, stride;
+    /* not NULL: a list of `rows` whole numbers instead, of shape [rows]; cols and stride are 1 */
+    const uint32_t *u32;
 } asgdi_matrix;
 
 /* Writes the file whole or not at all.  metadata: an object of strings, or NULL.  Size and checksum

@@ -2,6 +2,7 @@
  * row is in kern/; how slots are merged, in params/. */
 #include "rule/rule.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ static const struct {
 } rules[ASGD_RULES] = {
     [ASGD_RULE_sgd]      = {"sgd", 0, 0, 0},
     [ASGD_RULE_momentum] = {"momentum", 0.9f, 0, 0},
-    [ASGD_RULE_adagrad]  = {"adagrad", 0, 0, 1e-8f},
+    [ASGD_RULE_adagrad]  = {"adagrad", 0, 0, 1e-12f},
     [ASGD_RULE_rmsprop]  = {"rmsprop", 0.99f, 0, 1e-8f},
     [ASGD_RULE_adam]     = {"adam", 0.9f, 0.999f, 1e-8f},
     [ASGD_RULE_ftrl]     = {"ftrl", 0, 1, 0},
@@ -65,13 +66,14 @@ static float correction(float beta, uint64_t t)
     return (float)(1.0 / -expm1((double)t * log((double)beta)));
 }
 
+/* eps: what the processor takes for 0 would give an infinite step, and no gradient then NaN. */
 void asgdi_rule_step(const asgd_rule *r, double lr, uint64_t t, asgdk_step *out)
 {
     const bool adam = r->kind == ASGD_RULE_adam;
     *out            = (asgdk_step){.lr       = (float)lr,
                                    .beta1    = r->beta1,
                                    .beta2    = r->beta2,
-                                   .eps      = r->eps,
+                                   .eps      = r->eps > FLT_MIN ? r->eps : FLT_MIN,
                                    .l1       = r->l1,
                                    .l2       = r->l2,
                                    .correct1 = adam ? correction(r->beta1, t) : 1.0f,

@@ -7,6 +7,7 @@
  *
  * Shared rows are written by kernels alone (kern.h).  All loops here are over private memory. */
 #include "rule/sink.h"
+#include "rule/target.h"
 
 #include <string.h>
 
@@ -21,66 +22,6 @@ enum {
      * asgdk_gemm() does itself, by code for private memory: its operand here may be shared rows */
     GEMM_MIN = 65536,
 };
-
-typedef struct target {
-    asgd_view      view;
-    float         *local; /* [rows][local_stride] or NULL */
-    size_t         local_stride;
-    uint64_t       rows;
-    uint32_t       dim, pad;
-    asgd_rule_kind rule;
-    bool           plain; /* sgd without penalties: gradients may be added in any pieces */
-    asgdk_step     step;
-} target;
-
-static target target_apply(const asgd_sink *s, int table)
-{
-    const asgdi_table *x     = &s->p->table[table];
-    const uint32_t     slots = s->p->slots.local;
-    target             t     = {.view         = s->views[table],
-                                .local        = slots && s->local ? s->local[table] : NULL,
-                                .local_stride = (size_t)x->pad * slots,
-                                .rows         = x->info.rows,
-                                .dim          = x->info.dim,
-                                .pad          = x->pad,
-                                .rule         = s->rule.kind,
-                                .step         = s->step};
-    if (x->info.flags & ASGD_TABLE_NO_DECAY) t.step.l1 = t.step.l2 = 0;
-    t.plain = t.rule == ASGD_RULE_sgd && t.step.l1 == 0 && t.step.l2 == 0;
-    return t;
-}
-
-static target target_sum(const asgd_sink *s, int table)
-{
-    const asgdi_table *x = &s->p->table[table];
-    return (target){.view  = {.own    = s->grad[table],
-                              .shared = s->grad[table],
-                              .n_own  = x->info.rows,
-                              .stride = x->pad},
-                    .rows  = x->info.rows,
-                    .dim   = x->info.dim,
-                    .pad   = x->pad,
-                    .rule  = ASGD_RULE_sgd,
-                    .plain = true,
-                    .step  = {.lr = -1, .correct1 = 1, .correct2 = 1}};
-}
-
-static target target_of(const asgd_sink *s, int table)
-{
-    return s->kind == ASGDI_ACCUMULATE ? target_sum(s, table) : target_apply(s, table);
-}
-
-static float *row_of(const target *t, uint64_t r)
-{
-    return (r < t->view.n_own ? t->view.own : t->view.shared) + r * t->view.stride;
-}
-
-/* One row with dim > 1; g is padded. */
-static void step_row(const asgd_sink *s, const target *t, uint64_t r, float scale, const float *g)
-{
-    s->k->rule[t->rule](row_of(t, r), t->local ? t->local + r * t->local_stride : NULL, g, t->pad,
-                        scale, &t->step);
-}
 
 /* n scattered rows with dim 1. */
 static void step_rows1(const asgd_sink *s, const target *t, uint32_t n, const uint32_t *idx,
@@ -100,13 +41,6 @@ static void step_run1(const asgd_sink *s, const target *t, uint64_t row, uint32_
     here.view.own   = here.view.n_own ? here.view.own + at : NULL;
     if (here.local) here.local += row * t->local_stride;
     step_rows1(s, &here, n, s->count, coef, scale);
-}
-
-static void touch(asgd_sink *s, int table, uint64_t r)
-{
-    if (s->mark[table][r]) return;
-    s->mark[table][r]                        = 1;
-    s->touched[table][s->n_touched[table]++] = (uint32_t)r;
 }
 
 static void touch_run(asgd_sink *s, int table, uint64_t row, uint64_t n)
@@ -171,6 +105,16 @@ void asgd_emit_scattered(asgd_sink *s, int table, uint32_t n, const uint32_t *id
                          const float *coef, float scale, const float *v)
 {
     if (s->kind == ASGDI_DISCARD) return;
+    if (s->kind == ASGDI_APPLY &&
+        s->p->table[table].info.dim == 1) { /* the hot path of sparse models */
+        const asgdi_table *x     = &s->p->table[table];
+        const uint32_t     slots = s->p->slots.local;
+        asgdk_step         plain;
+        s->k->rule1[s->rule.kind](&s->views[table], slots && s->local ? s->local[table] : NULL,
+                                  slots, n, idx, coef, v ? scale * v[0] : scale,
+                                  step_of(s, x, &plain));
+        return;
+    }
     const target t = target_of(s, table);
     touch_list(s, table, n, idx);
     emit_scattered(s, &t, n, idx, coef, scale, v);
@@ -458,7 +402,8 @@ asgd_status asgdi_sink_init(asgd_sink *s, asgdi_sink_kind kind, const asgd_kern 
         if (floats > dense) dense = floats;
     }
     bool ok   = (size_t)s->max_n <= SIZE_MAX / sizeof(float) / pad;
-    s->row    = asgdi_calloc(pad, sizeof(float));
+    s->row    = asgdi_calloc(2 * (size_t)pad, sizeof(float));
+    s->row2   = s->row ? s->row + pad : NULL;
     s->packed = ok ? asgdi_calloc((size_t)s->max_n * unpadded, sizeof(float)) : NULL;
     ok        = ok && s->row && s->packed;
     if (kind != ASGDI_DISCARD) {

@@ -35,8 +35,8 @@ struct asgd_sink {
     uint64_t  n_touched[ASGD_MAX_TABLES];
     /* private scratch */
     asgdi_columns columns;
-    uint32_t      max_n;  /* examples that `packed` has room for */
-    float        *row;    /* [largest pad] */
+    uint32_t      max_n;      /* examples that `packed` has room for */
+    float        *row, *row2; /* [largest pad] */
     float        *packed; /* [max_n][largest pad]: examples' vectors that come without padding */
     float        *dense;  /* gradients of a run of rows of a dense layer */
     uint32_t     *count;  /* 0, 1, 2, ...: row numbers of a run of a table with dim 1 */
@@ -65,5 +65,22 @@ asgd_status asgdi_columns_init(asgdi_columns *c, uint32_t features, uint64_t ent
 void        asgdi_columns_free(asgdi_columns *c);
 /* The columns of a sparse batch; false: it is larger than what was reserved. */
 bool asgdi_transpose(asgdi_columns *c, const asgd_batch *x, asgdk_columns *out);
+
+/* ---- sink_factors.c: factorization machines, one example at a time ---- */
+
+/* The interactions' part of the score of an example whose idx increase; x = xs * val (val NULL: all
+ * 1).  sum [pad of the table] and p are scratch that the emission of the same example wants back;
+ * field [n] below p->fields. */
+float asgdi_fm_score(const asgd_sink *s, int table, uint32_t n, const uint32_t *idx,
+                     const float *val, float xs, float *sum);
+float asgdi_ffm_score(const asgd_sink *s, int table, asgdk_ffm *p, uint32_t n, const uint32_t *idx,
+                      const uint16_t *field, const float *val, float xs);
+/* slope: d loss / d score. */
+void asgdi_emit_fm(asgd_sink *s, int table, uint32_t n, const uint32_t *idx, const float *val,
+                   float xs, float slope, const float *sum);
+void asgdi_emit_ffm(asgd_sink *s, int table, asgdk_ffm *p, uint32_t n, const uint32_t *idx,
+                    const uint16_t *field, const float *val, float xs, float slope);
+/* Brings rows that the example after next will want nearer, where the table is larger than caches. */
+void asgdi_prefetch(const asgd_sink *s, int table, uint32_t n, const uint32_t *idx);
 
 #endif

@@ -14,7 +14,7 @@ for command in train eval predict compare synth inspect; do
     done <names
 done
 [ "$(awk 'length($0) > 100 { n++ } END { print n + 0 }' out)" -eq 0 ] || fail 'help is too wide'
-for model in linear softmax mlp; do expect 0 -- help $model; done
+for model in linear softmax mlp fm ffm; do expect 0 -- help $model; done
 
 bash=$(command -v bash) || exit 77
 cat >complete.bash <<'END'
@@ -23,8 +23,12 @@ try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _asgd; echo "${COMPREPLY[*]}"
 try "$ASGD" tr
 try "$ASGD" train --work
 try "$ASGD" train mlp --mode s
+try "$ASGD" train ff
+try "$ASGD" train ffm --normalize ""
+try "$ASGD" train ffm --target p
+try "$ASGD" synth clicks --format lib
 END
 export ASGD
 "$bash" complete.bash "$here/../../completions/asgd.bash" >out 2>err || fail 'completion'
-[ "$(tr '\n' '|' <out)" = 'train|--workers|sync sequential|' ] || fail 'completion differs'
+[ "$(tr '\n' '|' <out)" = 'train|--workers|sync sequential|ffm||p1= p3= p5=|libsvm libffm|' ] || fail 'completion differs'
 done_testing

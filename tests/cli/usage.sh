@@ -78,6 +78,9 @@ t 'must be METRIC=VALUE' --valid missing --target accuracy
 t 'is not a number' --valid missing --target accuracy=high
 t '--target needs --valid' --target accuracy=0.9
 t '--patience needs --valid' --patience 3
+t '--patience 0: must be a whole number from 1 to 1000000, or never' --patience 0
+t '--patience nevr: must be' --patience nevr
+t '--epochs never: must be' --epochs never
 t '--resume needs --checkpoint' --resume
 expect 2 'standard input is --train already' -- train linear --train - --valid -
 expect 2 'only sync takes backup workers' -- compare linear --train d.svm --modes async+1

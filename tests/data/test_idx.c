@@ -100,19 +100,6 @@ static void test_part_and_dense(void **state)
     asgd_source_close(s);
 }
 
-static void ranked(void **state)
-{
-    (void)state;
-    static const uint8_t often[12] = {0, 9, 0, 5, 0, 0, 0, 5, 0, 0, 0, 0};
-    put_set("rank", "train", often, "");
-    asgd_source *s;
-    ok(asgd_source_open(&s, at("rank"), &(asgd_source_options){.rank_features = true}));
-    assert_memory_equal(s->rank, ((uint32_t[]){2, 1, 3, 0}), 16);
-    assert_memory_equal(s->idx, ((uint32_t[]){0, 1, 0}), 12);
-    assert_float_equal(s->val[1], 9 / 255.0f, 1e-7f); /* values moved with their features */
-    asgd_source_close(s);
-}
-
 /* Writes images and labels as given, opens them, wants this error. */
 static void damaged(const uint8_t *images, size_t n, const uint8_t *labels, size_t m,
                     asgd_status code, const char *first, const char *second)
@@ -187,7 +174,7 @@ static void names(void **state)
     fails(asgd_source_open(&s, at("empty"), &(asgd_source_options){.format = "csv"}), ASGD_EINVAL,
           "is a folder; give a csv file");
     fails(asgd_source_open(&s, at("empty"), &(asgd_source_options){.format = "arff"}), ASGD_EINVAL,
-          "there is no format \"arff\"; choose idx, libsvm or csv");
+          "there is no format \"arff\"; choose idx, libsvm, libffm");
     uint8_t buf[64];
     put("digits.bin", buf, idx_file(buf, 3, 3, square, pixels, 12));
     fails(asgd_source_open(&s, at("digits.bin"), NULL), ASGD_EINVAL,
@@ -243,7 +230,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sparse_in_every_compression),
         cmocka_unit_test(test_part_and_dense),
-        cmocka_unit_test(ranked),
         cmocka_unit_test(damage),
         cmocka_unit_test(names),
         cmocka_unit_test(options),

@@ -7,7 +7,8 @@
 
 static asgd_source *parse(const char *text, asgd_source_options o)
 {
-    o.cache = "none";
+    o.cache  = "none";
+    o.format = "libsvm";
     asgd_source *s;
     ok(asgd_source_open(&s, put_text("t.svm", text), &o));
     return s;
@@ -150,15 +151,36 @@ static void forced_width(void **state)
 static void by_frequency(void **state)
 {
     (void)state;
-    asgd_source *s = parse("1 1:1 2:2 4:4\n0 2:20 4:40\n1 4:400 5:500\n",
-                           (asgd_source_options){.rank_features = true});
-    assert_memory_equal(s->rank, ((uint32_t[]){2, 1, 4, 0, 3}), 20);
+    uint32_t            rows;
+    asgd_source_options o   = {.rank_features = true, .cache = "none"};
+    asgd_source        *s   = parse("1 1:1 2:2 4:4\n0 2:20 4:40\n1 4:400 5:500\n", o), *t;
+    const uint32_t     *key = asgd_encoding_keys(asgd_source_encoding(s), &rows);
+    assert_int_equal(rows, 4); /* feature 3 does not occur */
+    assert_int_equal(s->schema.features, 4);
+    assert_memory_equal(key, ((uint32_t[]){3, 1, 0, 4}), 16); /* ties by number */
     assert_memory_equal(s->idx, ((uint32_t[]){0, 1, 2, 0, 1, 0, 3}), 28);
     assert_memory_equal(s->val, ((float[]){4, 2, 1, 40, 20, 400, 500}), 28);
+
+    /* other data have the same rows; what the encoding lacks is left out, also all of an example */
+    o.encoding = asgd_source_encoding(s);
+    t          = parse("1 5:5 77:7\n0 3:3\n1 1:1 2:2 3:3 4:4\n", o);
+    assert_int_equal(t->schema.features, 4);
+    assert_int_equal(t->schema.nonzeros, 4);
+    assert_memory_equal(t->start, ((uint64_t[]){0, 1, 1, 4}), 32);
+    assert_memory_equal(t->idx, ((uint32_t[]){3, 0, 1, 2}), 16);
+    assert_memory_equal(t->val, ((float[]){5, 4, 2, 1}), 16);
+    assert_non_null(strstr(asgd_source_describe(t), "3 entries of unseen features dropped"));
+    asgd_source_close(t);
     asgd_source_close(s);
-    fails(asgd_source_open(&s, put_text("wide.svm", "1 2000000000:1\n"),
-                           &(asgd_source_options){.rank_features = true}),
-          ASGD_EINVAL, "2000000000 features are too many to be numbered by frequency");
+
+    /* numbers may be far apart */
+    o.encoding = NULL;
+    s          = parse("1 7:1 2147483647:2\n0 2000000000:1 2147483647:3\n", o);
+    key        = asgd_encoding_keys(asgd_source_encoding(s), &rows);
+    assert_int_equal(rows, 3);
+    assert_memory_equal(key, ((uint32_t[]){2147483646, 6, 1999999999}), 12);
+    assert_memory_equal(s->val, ((float[]){2, 1, 3, 1}), 16);
+    asgd_source_close(s);
 }
 
 /* Each text has its error on line 3, after two good ones; the same with any number of threads. */
@@ -169,7 +191,6 @@ static void errors(void **state)
         {"1 0:1", "feature 0: indices begin at 1; add 1 to every index"},
         {"1 9:1 7:1", "feature 7 after 9: sort the features of a line"},
         {"1 9:1 9:1", "feature 9 stands twice; add its values up"},
-        {"1,2 1:1", "label \"1,2\" is several labels, which no model here supports yet"},
         {"cat 1:1", "label \"cat\" is not a number; number the labels"},
         {"nan 1:1", "label \"nan\" is not a finite number; correct or remove"},
         {"1:1 2:1", "begins with \"1:1\" where a label is wanted; begin each line with a label"},
@@ -189,6 +210,9 @@ static void errors(void **state)
         {"1 1:1e39", "\"1:1e39\": the value is not finite"},
         {"1 1:abcdefghijklmnopqrstuvwxyzabcdefghij", "\"1:abcdefghijklmnopqrstuvwxyzab...\""},
         {"1 1:\x01\x7f", "\"1:\?\?\""},
+        {"1 1:2:3", "\"1:2:3\" has two colons where an index:value pair has one"},
+        {"1 000000000000000000000:1", "feature 0: indices begin at 1"},
+        {"1 000000000000000000007:1", "feature 7: indices go up"},
     };
     for (size_t i = 0; i < sizeof c / sizeof *c; i++)
         for (uint32_t threads = 1; threads <= 8; threads++) {
@@ -201,6 +225,68 @@ static void errors(void **state)
         }
 }
 
+/* Sets of labels: where a line near the beginning has several. */
+static void label_sets(void **state)
+{
+    (void)state;
+    asgd_source *s = parse("7 1:1\n5,1,5 2:1\n 3:1\n4:1\n0,2 # none\n", (asgd_source_options){0});
+    assert_true(s->schema.label_sets);
+    assert_int_equal(s->schema.classes, 8);
+    assert_int_equal(s->schema.examples, 5);
+    assert_memory_equal(s->label_start, ((uint64_t[]){0, 1, 3, 3, 3, 5}), 48);
+    assert_memory_equal(s->label, ((uint32_t[]){7, 1, 5, 0, 2}), 20);
+    assert_memory_equal(s->y, ((float[]){0, 0, 0, 0, 0}), 20);
+    assert_memory_equal(s->idx, ((uint32_t[]){0, 1, 2, 3}), 16);
+    assert_string_equal(asgd_source_describe(s),
+                        "libsvm, 5 examples, 4 features, 8 labels, 20 % non-zero");
+    asgdi_cursor c;
+    asgd_batch   b;
+    ok(asgdi_cursor_init(&c, s, 3));
+    asgdi_cursor_batch(&c, NULL, (uint64_t[]){4, 1, 2}, 3, &b);
+    assert_memory_equal(b.label_begin, ((uint64_t[]){3, 1, 3}), 24);
+    assert_memory_equal(b.label_len, ((uint32_t[]){2, 2, 0}), 12);
+    assert_ptr_equal(b.label, s->label);
+    asgdi_cursor_free(&c);
+    asgd_source_close(s);
+
+    static const float  known[] = {0, 1, 2};
+    asgd_source_options o       = {.label_values = known, .n_label_values = 3};
+    s                           = parse("0,1 1:1\n", o);
+    assert_int_equal(s->schema.classes, 3);
+    asgd_source_close(s);
+    fails(asgd_source_open(&s, put_text("sets.svm", "0,1 1:1\n1,3 1:1\n"), &o), ASGD_EFORMAT,
+          "sets.svm:2: label 3 is none that the model was trained on (0 to 2); remove it");
+    o                              = (asgd_source_options){0};
+    static const char *const bad[] = {"1,-2", "1,2.5", "1,,2", "1,", "a,b", "1,16777216"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[100];
+        snprintf(text, sizeof text, "0,1 1:1\n%s 1:1\n", bad[i]);
+        fails(asgd_source_open(&s, put_text("sets.svm", text), &o), ASGD_EFORMAT,
+              "sets.svm:2: labels \"");
+    }
+    char many[1200] = "", *p = many; /* several labels, but only after the lines looked at */
+    for (int i = 0; i < 100; i++) p += sprintf(p, "1 1:1\n");
+    strcpy(p, "1,2 1:1\n");
+    fails(asgd_source_open(&s, put_text("late.svm", many), &o), ASGD_EFORMAT,
+          "late.svm:101: label \"1,2\" is several labels, where the first 100 lines have one each");
+    ok(asgd_source_open(&s, put_text("late.svm", many + 6), &o));
+    assert_true(s->schema.label_sets);
+    asgd_source_close(s);
+}
+
+static void names(void **state)
+{
+    (void)state;
+    asgd_source *s = parse("1 3:1 7:1\n0 7:1\n", (asgd_source_options){.rank_features = true});
+    char        *found[2];
+    ok(asgd_encoding_names(asgd_source_encoding(s), NULL, NULL, (uint32_t[]){6, 2}, 2, found));
+    assert_string_equal(found[0], "7");
+    assert_string_equal(found[1], "3");
+    free(found[0]);
+    free(found[1]);
+    asgd_source_close(s);
+}
+
 static void nothing(void **state)
 {
     (void)state;
@@ -211,7 +297,8 @@ static void nothing(void **state)
     fails(asgd_source_open(&s, put_text("e", "\n# 1 1:1\n"), &o), ASGD_EFORMAT, "holds no example");
     fails(asgd_source_open(&s, put_text("e", "1\n0\n"), &o), ASGD_EFORMAT, "no example has a fea");
     fails(asgd_source_open(&s, put_text("e", "hello world\n"), NULL), ASGD_EFORMAT,
-          "e: its format cannot be told from its name and beginning; name it: idx, libsvm or csv");
+          "e: its format cannot be told from its name and beginning; name it: idx, libsvm, "
+          "libffm, criteo, csv, vw or xc");
 }
 
 /* Any number of threads gives the same bytes. */
@@ -273,6 +360,7 @@ int main(void)
         cmocka_unit_test(forced_width), cmocka_unit_test(by_frequency),
         cmocka_unit_test(errors),       cmocka_unit_test(nothing),
         cmocka_unit_test(threads),      cmocka_unit_test(real_files),
+        cmocka_unit_test(label_sets),   cmocka_unit_test(names),
     };
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }

@@ -1,30 +1,44 @@
-/* fuzz_csv.c -- the csv parser on any bytes; the first byte chooses the options. */
-#include "base/mem.h"
-#include "check_source.h"
-#include "data/build.h"
-#include "data/input.h"
+/* fuzz_csv.c -- the csv parser on any bytes; the first two choose the options. */
+#include "two_texts.h"
+
+/* The first half is the recipe that the second is read by. */
+static void recipe_and_text(const uint8_t *data, size_t bytes, asgd_source_options *o)
+{
+    static const uint32_t keys[] = {1, 2, 3};
+    size_t                n      = bytes / 2;
+    char                 *json   = asgdi_calloc(n + 1, 1);
+    asgd_encoding        *e;
+    if (!json) abort();
+    if (n) memcpy(json, data, n);
+    must(asgdi_encoding_new(&e, keys, 3, 3, json) == ASGD_OK);
+    o->encoding = e;
+    asgd_source_close(open_text(&asgdi_format_csv, data + n, bytes - n, o));
+    asgdi_encoding_free(e);
+    asgdi_free(json);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    if (bytes < 1) return 0;
-    static const float  labels[] = {0, 1};
-    uint8_t             choice   = data[0];
-    asgd_source_options o        = {.threads = choice % 4u + 1};
-    if (choice & 4) o.features = 2;
-    if (choice & 8) o.label = choice & 32 ? "y" : "2";
-    if (choice & 16) {
-        o.label_values   = labels;
+    if (bytes < 2) return 0;
+    static const float       values[] = {0, 1};
+    static const char *const names[]  = {NULL, "y", "2", "a, 1"};
+    uint8_t                  first = data[0], second = data[1];
+    asgd_source_options      o = {.threads = first % 4u + 1};
+    if (first & 4) o.features = 2;
+    o.label = names[first & 8 ? first >> 4 & 3 : 0];
+    if (first & 64) {
+        o.label_values   = values;
         o.n_label_values = 2;
     }
-    asgdi_input  in;
-    asgd_source *s = asgdi_calloc(1, sizeof *s);
-    if (!s || asgdi_own(s) != ASGD_OK ||
-        asgdi_input_memory(&in, "fuzz", data + 1, bytes - 1) != ASGD_OK)
-        abort();
-    if (in.bytes > 0) asgdi_format_csv.guess(in.path, in.data, in.bytes);
-    if (asgdi_format_csv.open(s, &in, &o) == ASGD_OK) check_source(s);
-    asgdi_input_close(&in);
-    asgd_source_close(s);
+    o.weight      = names[second & 1 ? 1 : 0];
+    o.ignore      = names[second >> 1 & 3];
+    o.categorical = names[second >> 3 & 3];
+    o.bins        = second >> 5 & 3;
+    o.hash_bits   = second & 128 ? 10 : 0;
+    if (first & 128)
+        recipe_and_text(data + 2, bytes - 2, &o);
+    else
+        two_texts(&asgdi_format_csv, data + 2, bytes - 2, &o);
     return 0;
 }

@@ -16,8 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     unsigned sum = 0;
     for (int i = 0; i < f.n; i++) {
         const asgdi_tensor *t = &f.tensor[i];
-        if (asgdi_tensors_find(&f, t->name) != t) abort();
-        for (uint64_t b = 0; b < t->floats * sizeof(float); b++) sum += t->data[b];
+        if ((t->u32 ? asgdi_tensors_find_u32 : asgdi_tensors_find)(&f, t->name) != t) abort();
+        for (uint64_t b = 0; b < t->floats * 4; b++) sum += t->data[b];
     }
     const char *format = asgdi_tensors_meta(&f, "format");
     if (format) sum += (unsigned)strlen(format);

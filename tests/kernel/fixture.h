@@ -69,12 +69,17 @@ static inline float *copy(const float *x, size_t n)
     if (n) memcpy(y, x, n * sizeof *y);
     return y;
 }
-static inline void free_arrays(void)
+/* All but the first `keep`. */
+static inline void free_arrays_beyond(int keep)
 {
-    while (n_blocks) {
+    while (n_blocks > keep) {
         n_blocks--;
         munmap(blocks[n_blocks].base, blocks[n_blocks].bytes);
     }
+}
+static inline void free_arrays(void)
+{
+    free_arrays_beyond(0);
 }
 
 /* All tile widths, and tables cut into several tiles. */
@@ -86,26 +91,40 @@ static inline uint32_t next_pad(uint32_t pad)
 /* A table of `rows` rows whose first n_own are private: two arrays, each holding only its rows. */
 typedef struct table {
     asgd_view view;
+    uint64_t  first;
     uint32_t  rows, pad;
 } table;
 
-static inline table make_table(uint32_t rows, uint32_t n_own, uint32_t pad, size_t stride)
+static inline float *table_row(const table *t, uint64_t r) /* row t->first + r */
+{
+    return (float *)(uintptr_t)asgd_row(&t->view, t->first + r);
+}
+
+/* Its rows are numbered from `first` on. */
+static inline table make_table_at(uint64_t first, uint32_t rows, uint32_t n_own, uint32_t pad,
+                                  size_t stride)
 {
     float *own = floats(n_own * stride), *shared = floats((rows - n_own) * stride);
     return (table){
-        .view = {.own    = n_own ? own : NULL,
-                 .shared = (float *)((uintptr_t)shared - n_own * stride * sizeof(float)),
-                 .n_own  = n_own,
-                 .stride = stride},
-        .rows = rows,
-        .pad  = pad,
+        .view  = {.own = n_own ? (float *)((uintptr_t)own - first * stride * sizeof(float)) : NULL,
+                  .shared = (float *)((uintptr_t)shared - (first + n_own) * stride * sizeof(float)),
+                  .n_own  = n_own ? first + n_own : 0,
+                  .stride = stride},
+        .first = first,
+        .rows  = rows,
+        .pad   = pad,
     };
+}
+static inline table make_table(uint32_t rows, uint32_t n_own, uint32_t pad, size_t stride)
+{
+    return make_table_at(0, rows, n_own, pad, stride);
 }
 static inline table copy_table(const table *t)
 {
-    table c = make_table(t->rows, (uint32_t)t->view.n_own, t->pad, t->view.stride);
+    const uint32_t n_own = t->view.n_own ? (uint32_t)(t->view.n_own - t->first) : 0;
+    table          c     = make_table_at(t->first, t->rows, n_own, t->pad, t->view.stride);
     for (uint32_t r = 0; r < t->rows; r++)
-        memcpy((float *)(uintptr_t)asgd_row(&c.view, r), asgd_row(&t->view, r), t->view.stride * 4);
+        memcpy(table_row(&c, r), table_row(t, r), t->view.stride * 4);
     return c;
 }
 

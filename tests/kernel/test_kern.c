@@ -205,35 +205,67 @@ static examples make_examples(uint32_t n, uint32_t rows, uint32_t most)
     return x;
 }
 
+static int by_number(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Entries of one base go together, mixed ones do not; numbers are unsigned, also beyond 2^31. */
+static void check_dot1(uint32_t n, uint64_t first, uint32_t rows, uint32_t n_own, bool sorted)
+{
+    table     t   = make_table_at(first, rows, n_own, 1, 1 + n % 4);
+    uint32_t *idx = array(n, sizeof *idx);
+    float    *val = floats(n), *w = floats(n), *one = floats(n);
+    double    want = 0, ones = 0;
+    for (uint32_t i = 0; i < n; i++) idx[i] = (uint32_t)first + draw_below(rows);
+    if (sorted) qsort(idx, n, sizeof *idx, by_number);
+    for (uint32_t i = 0; i < n; i++) {
+        w[i]   = *asgd_row(&t.view, idx[i]);
+        one[i] = 1;
+        want += (double)w[i] * val[i];
+        ones += w[i];
+    }
+    EACH_VARIANT(k)
+    {
+        float x = k->dot1(&t.view, n, idx, val), y = k->dot1(&t.view, n, idx, NULL);
+        CHECK(close_to(x, want, n) && close_to(y, ones, n), "%s n %u", k->name, n);
+        if (!fused(k)) continue;
+        CHECK(x == dot_model(val, w, n, true), "%s n %u: other bits", k->name, n);
+        CHECK(y == dot_model(one, w, n, true), "%s n %u ones: other bits", k->name, n);
+    }
+    free_arrays();
+}
+
 static void test_dot1(void **state)
 {
     (void)state;
     size_t n = 0;
     do {
-        uint32_t  rows = (uint32_t)n * 2 + 3, m = (uint32_t)n;
-        uint32_t *idx = array(n, sizeof *idx);
-        for (size_t i = 0; i < n; i++) idx[i] = draw_below(rows);
-        for (uint32_t n_own = 0; n_own <= rows; n_own += rows / 3) {
-            table  t   = make_table(rows, n_own, 1, 1 + n % 3);
-            float *val = floats(n), *w = floats(n), *one = floats(n);
-            double want = 0, ones = 0;
-            for (size_t i = 0; i < n; i++) {
-                w[i]   = *asgd_row(&t.view, idx[i]);
-                one[i] = 1;
-                want += (double)w[i] * val[i];
-                ones += w[i];
-            }
-            EACH_VARIANT(k)
-            {
-                float x = k->dot1(&t.view, m, idx, val), y = k->dot1(&t.view, m, idx, NULL);
-                CHECK(close_to(x, want, m) && close_to(y, ones, m), "%s n %zu", k->name, n);
-                if (!fused(k)) continue;
-                CHECK(x == dot_model(val, w, n, true), "%s n %zu: other bits", k->name, n);
-                CHECK(y == dot_model(one, w, n, true), "%s n %zu ones: other bits", k->name, n);
-            }
-        }
-        free_arrays();
+        const uint32_t m = (uint32_t)n, rows = 2 * m + 3, owns[4] = {0, rows / 3, rows / 2, rows};
+        for (int i = 0; i < 16; i++)
+            check_dot1(m, i & 4 ? (1u << 31) - rows / 2 : 0, rows, owns[i & 3], i & 8);
     } while ((n = next_size(n)));
+}
+
+/* A worker that is alone has one memory under both names; no number of rows is too large for a bound. */
+static void test_dot1_one_memory(void **state)
+{
+    (void)state;
+    enum { ROWS = 40 };
+    table           t    = make_table(ROWS, 0, 1, 2);
+    const asgd_view both = {t.view.shared, t.view.shared, ROWS, 2},
+                    all  = {t.view.shared, NULL, UINT64_C(1) << 33, 2};
+    uint32_t idx[ROWS];
+    float   *val = floats(ROWS);
+    for (uint32_t i = 0; i < ROWS; i++) idx[i] = ROWS - 1 - i;
+    EACH_VARIANT(k)
+    {
+        const float want = k->dot1(&t.view, ROWS, idx, val);
+        CHECK(want != 0 && k->dot1(&both, ROWS, idx, val) == want, "%s", k->name);
+        CHECK(k->dot1(&all, ROWS, idx, val) == want, "%s", k->name);
+    }
+    free_arrays();
 }
 
 /* One example's sums in kern.h's order. */
@@ -433,12 +465,13 @@ static void test_choice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dot),         cmocka_unit_test(test_axpy),
-        cmocka_unit_test(test_exp),         cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_merge),       cmocka_unit_test(test_merge_is_exact),
-        cmocka_unit_test(test_dot1),        cmocka_unit_test(test_forward),
-        cmocka_unit_test(test_forward_far), cmocka_unit_test(test_outer),
-        cmocka_unit_test(test_not_finite),  cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_dot),     cmocka_unit_test(test_axpy),
+        cmocka_unit_test(test_exp),     cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_merge),   cmocka_unit_test(test_merge_is_exact),
+        cmocka_unit_test(test_dot1),    cmocka_unit_test(test_dot1_one_memory),
+        cmocka_unit_test(test_forward), cmocka_unit_test(test_forward_far),
+        cmocka_unit_test(test_outer),   cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_choice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

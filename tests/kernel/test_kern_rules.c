@@ -3,6 +3,7 @@
 #define _GNU_SOURCE /* mmap, setenv */
 #include "fixture.h"
 
+#include <float.h>
 #include <pthread.h>
 
 static double shrink(double x, double by)
@@ -27,7 +28,7 @@ static void rule_model(asgd_rule_kind kind, double x[4], double g, const asgdk_s
         direction = p->beta1 * x[3] + g;
     } else if (kind == ASGD_RULE_adagrad) {
         x[1] += g * g;
-        step /= sqrt(x[1]) + p->eps;
+        step /= sqrt(x[1] + p->eps);
     } else if (kind == ASGD_RULE_rmsprop) {
         x[1] = p->beta1 * x[1] + (1 - (double)p->beta1) * g * g;
         step /= sqrt(x[1] + p->eps);
@@ -89,35 +90,104 @@ static void test_rules(void **state)
     }
 }
 
-/* Scattered rows of width 1 change as one row after another would, to the bit: in any order, with
- * rows that come twice. */
-static void check_rule1(const asgd_kern *k, asgd_rule_kind kind, uint32_t n, int order, bool coefs,
-                        int variant)
+/* The rules made of exact operations have the same bits in every variant that fuses multiply-adds. */
+static void test_same_bits(void **state)
+{
+    (void)state;
+    enum { PAD = 40, FLOATS = 3 * PAD };
+    static const asgd_rule_kind exact[] = {ASGD_RULE_sgd, ASGD_RULE_momentum, ASGD_RULE_adam,
+                                           ASGD_RULE_ftrl};
+    for (size_t i = 0; i < sizeof exact / sizeof exact[0]; i++)
+        for (int variant = 0; variant < 4; variant++) {
+            float     *row = floats(FLOATS), *local = floats(PAD), *g = floats(PAD), *first = NULL;
+            asgdk_step p = make_step(variant, 2);
+            for (uint32_t c = PAD; c < FLOATS; c++) row[c] = fabsf(row[c]);
+            EACH_VARIANT(k)
+            {
+                if (!strcmp(k->name, "scalar") || !strcmp(k->name, "atomic")) continue;
+                float *x = floats(FLOATS + PAD);
+                memcpy(x, row, FLOATS * sizeof *x);
+                memcpy(x + FLOATS, local, PAD * sizeof *x);
+                k->rule[exact[i]](x, x + FLOATS, g, PAD, 0.3f, &p);
+                CHECK(!first || !memcmp(first, x, (FLOATS + PAD) * sizeof *x), "%s rule %d",
+                      k->name, (int)exact[i]);
+                first = x;
+            }
+            free_arrays();
+        }
+}
+
+/* One step of adagrad from zero is -lr g / sqrt(n + g^2 + eps): what the processor estimates is refined
+ * to nearly all digits of a float, at every magnitude. */
+static void test_reciprocal_root(void **state)
+{
+    (void)state;
+    enum { PAD = 8 };
+    const asgdk_step p = {.lr = 1, .eps = FLT_MIN};
+    EACH_VARIANT(k)
+    for (int exponent = -118; exponent <= 124; exponent++)
+        for (int round = 0; round < 20; round++) {
+            float row[2 * PAD], g[PAD], was[PAD];
+            for (int i = 0; i < PAD; i++) {
+                row[i]       = 0;
+                row[PAD + i] = was[i] = ldexpf(1.5f + draw() / 2, exponent);
+                g[i]                  = draw() < 0 ? -ldexpf(1, exponent / 2) : 0.25f;
+            }
+            k->rule[ASGD_RULE_adagrad](row, NULL, g, PAD, 1, &p);
+            for (int i = 0; i < PAD; i++) {
+                const double n = was[i] + (double)g[i] * g[i] + p.eps, want = -g[i] / sqrt(n);
+                CHECK(fabs(row[i] - want) <= 5e-7 * fabs(want), "%s: sum %a, %a is %g, not %g",
+                      k->name, was[i], g[i], row[i], want);
+            }
+        }
+}
+
+/* Rows first.. of width 1, all of whose floats but w are not negative. */
+static table make_narrow(uint64_t first, uint32_t rows, asgd_rule_kind kind)
+{
+    const asgdk_slots s = asgdk_rule_slots(kind);
+    table             t = make_table_at(first, rows, rows / 2, 1, 1 + s.merged);
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t m = 1; m <= s.merged; m++) table_row(&t, r)[m] = fabsf(table_row(&t, r)[m]);
+    return t;
+}
+
+/* Any order with rows that come twice; increasing; increasing with repetitions; dense runs, a vector of
+ * which may lie in one memory or in both. */
+enum { ANY, INCREASING, REPEATED, RUNS, ORDERS };
+static uint32_t row_number(int order, uint32_t j, uint32_t rows)
+{
+    switch (order) {
+    case ANY: return draw_below(j % 2 ? 4 : rows);
+    case INCREASING: return 2 * j + 1;
+    case REPEATED: return j - j % 11 / 10;
+    default: return j + rows / 5;
+    }
+}
+
+/* Scattered rows of width 1 change as one row after another would, to the bit.  Rows are numbered from
+ * `first` on: beyond 2^31 too. */
+static void check_rule1(const asgd_kern *k, asgd_rule_kind kind, uint32_t n, int order,
+                        uint64_t first, bool coefs, int variant)
 {
     const asgdk_slots s    = asgdk_rule_slots(kind);
     const uint32_t    rows = 2 * n + 5;
     const asgdk_step  p    = make_step(variant, 3);
-    table             t    = make_table(rows, rows / 2, 1, 1 + s.merged);
-    for (uint32_t r = 0; r < rows; r++) {
-        float *row = (float *)(uintptr_t)asgd_row(&t.view, r);
-        for (uint32_t m = 1; m <= s.merged; m++) row[m] = fabsf(row[m]);
+    table             t = make_narrow(first, rows, kind), u = copy_table(&t);
+    float            *lt = floats((size_t)rows * 2), *lu = copy(lt, (size_t)rows * 2);
+    float            *local = (float *)((uintptr_t)lt - first * 2 * sizeof(float));
+    uint32_t         *idx   = array(n, 4);
+    float            *coef  = floats(n);
+    for (uint32_t j = 0; j < n; j++) idx[j] = (uint32_t)first + row_number(order, j, rows);
+    k->rule1[kind](&t.view, s.local ? local : NULL, 2, n, idx, coefs ? coef : NULL, 0.5f, &p);
+    for (uint32_t j = 0; j < n; j++) {
+        const uint32_t r = idx[j] - (uint32_t)first;
+        k->rule[kind](table_row(&u, r), s.local ? lu + 2 * r : NULL, coefs ? coef + j : &(float){1},
+                      1, 0.5f, &p);
     }
-    table     u  = copy_table(&t);
-    float    *lt = floats((size_t)rows * 2), *lu = copy(lt, (size_t)rows * 2);
-    uint32_t *idx  = array(n, 4);
-    float    *coef = floats(n);
-    for (uint32_t j = 0; j < n; j++) /* any order, increasing, increasing with repetitions */
-        idx[j] = order == 0   ? draw_below(j % 2 ? 4 : rows)
-                 : order == 1 ? 2 * j + 1
-                              : j - j % 11 / 10;
-    k->rule1[kind](&t.view, s.local ? lt : NULL, 2, n, idx, coefs ? coef : NULL, 0.5f, &p);
-    for (uint32_t j = 0; j < n; j++)
-        k->rule[kind]((float *)(uintptr_t)asgd_row(&u.view, idx[j]),
-                      s.local ? lu + 2 * idx[j] : NULL, coefs ? coef + j : &(float){1}, 1, 0.5f,
-                      &p);
     for (uint32_t r = 0; r < rows; r++)
-        CHECK(!memcmp(asgd_row(&t.view, r), asgd_row(&u.view, r), t.view.stride * 4),
-              "%s rule1 %d n %u row %u", k->name, (int)kind, n, r);
+        CHECK(!memcmp(table_row(&t, r), table_row(&u, r), t.view.stride * 4),
+              "%s rule1 %d n %u order %d row %u", k->name, (int)kind, n, order, r);
     CHECK(!memcmp(lt, lu, (size_t)rows * 8), "%s rule1 %d n %u: local slots", k->name, kind, n);
     free_arrays();
 }
@@ -128,16 +198,19 @@ static void test_rule1(void **state)
     EACH_VARIANT(k)
     for (asgd_rule_kind kind = ASGD_RULE_sgd; kind < ASGD_RULES; kind++)
         for (uint32_t n = 0; n <= 70; n++)
-            for (int how = 0; how < 6; how++) check_rule1(k, kind, n, how / 2, how % 2, (int)n % 4);
+            for (int how = 0; how < 4 * ORDERS; how++)
+                check_rule1(k, kind, n, how / 4, how % 2 ? (UINT64_C(1) << 31) - n : 0, how / 2 % 2,
+                            (int)n % 4);
 }
 
-/* Padding stays zero with the worst of constants, and derived weights have ftrl's own bits. */
+/* Padding stays zero with the worst of constants that asgdi_rule_step() makes, and derived weights have
+ * ftrl's own bits. */
 static void test_padding_and_derive(void **state)
 {
     (void)state;
     EACH_VARIANT(k)
     {
-        const asgdk_step none = {.lr = 0.1f};
+        const asgdk_step none = {.lr = 0.1f, .eps = FLT_MIN};
         for (asgd_rule_kind kind = ASGD_RULE_sgd; kind < ASGD_RULES; kind++) {
             float row[24] = {0}, local[8] = {0}, g[8] = {0};
             k->rule[kind](row, local, g, 8, 1, &none);
@@ -227,6 +300,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_reciprocal_root),
         cmocka_unit_test(test_rule1),
         cmocka_unit_test(test_padding_and_derive),
         cmocka_unit_test(test_slots),

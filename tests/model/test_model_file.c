@@ -102,6 +102,102 @@ static void test_round_trip(void **state)
     }
 }
 
+/* The encoding comes back, and with it how to read other data. */
+static void test_encoding(void **state)
+{
+    (void)state;
+    static const uint32_t    key[]  = {7, 4294967295u, 0};
+    static const char *const recipe = "{\"format\":\"csv\",\"name\":\"\u00e4 \\\"x\\\"\"}";
+    asgd_schema              d      = targets;
+    asgd_encoding           *e;
+    asgd_model              *m, *n;
+    d.fields = 2;
+    ok(asgdi_encoding_new(&e, key, 3, 2, recipe));
+    ok(asgd_model_named(&m, "linear", "", &d));
+    assert_null(asgd_model_encoding(m));
+    ok(asgdi_model_set_encoding(m, e));
+    ok(asgd_save(m, path));
+    ok(asgd_load(&n, path));
+    assert_int_equal(asgd_model_schema(n)->fields, 2);
+    assert_true(asgdi_encoding_equal(asgd_model_encoding(n), e));
+    uint32_t rows;
+    assert_memory_equal(asgd_encoding_keys(asgd_model_encoding(n), &rows), key, sizeof key);
+    assert_int_equal(rows, 3);
+    asgd_model_free(n);
+    asgd_model_free(m);
+    asgdi_encoding_free(e);
+
+    static const uint32_t four[] = {1, 2, 3, 4};
+    ok(asgdi_encoding_new(&e, four, 4, 0, "{}"));
+    ok(asgd_model_named(&m, "linear", "", &targets));
+    fails(asgdi_model_set_encoding(m, e), ASGD_EMISMATCH, "3 features, but an encoding of 4");
+    assert_null(asgd_model_encoding(m));
+    asgd_model_free(m);
+    asgdi_encoding_free(e);
+}
+
+/* A file whose encoding is changed: keys as given (NULL: none), recipe as given (NULL: none). */
+static void write_keys(const uint32_t *key, uint64_t n, const char *recipe)
+{
+    asgd_model   *m;
+    asgdi_tensors f;
+    ok(asgd_model_named(&m, "linear", "", &targets));
+    ok(asgd_save(m, path));
+    ok(asgdi_tensors_open(&f, path));
+    json_t *meta = json_deep_copy(json_object_get(f.header, "__metadata__"));
+    asgdi_tensors_close(&f);
+    if (recipe) json_object_set_new(meta, "recipe", json_string(recipe));
+    asgdi_matrix list[ASGD_MAX_TABLES + 1];
+    int          tables = m->params.n_tables;
+    for (int t = 0; t < tables; t++) {
+        const asgdi_table *x = &m->params.table[t];
+        list[t]              = (asgdi_matrix){.name   = x->info.name,
+                                              .data   = x->master,
+                                              .rows   = x->info.rows,
+                                              .cols   = x->info.dim,
+                                              .stride = x->stride};
+    }
+    if (key)
+        list[tables++] =
+            (asgdi_matrix){.name = "keys", .u32 = key, .rows = n, .cols = 1, .stride = 1};
+    ok(asgdi_tensors_write(path, list, tables, meta, NULL, NULL));
+    json_decref(meta);
+    asgd_model_free(m);
+}
+
+static void test_bad_encoding(void **state)
+{
+    (void)state;
+    static const uint32_t key[] = {5, 6, 7, 8}, twice[] = {5, 6, 5};
+    const struct {
+        const uint32_t *key;
+        uint64_t        n;
+        const char     *recipe, *text; /* text NULL: it is fine */
+    } file[] = {
+        {key, 3, "{}", NULL},
+        {key, 2, "{}", NULL}, /* rows beyond it belong to no feature */
+        {NULL, 0, NULL, NULL},
+        {key, 4, "{}", "keys are missing, or no list of at most 3"},
+        {NULL, 0, "{}", "keys are missing"},
+        {key, 3, NULL, "\"recipe\""},
+        {key, 3, "[]", "\"recipe\""},
+        {key, 3, "{\"format\"", "\"recipe\""},
+        {twice, 3, "{}", "feature 5 stands twice"},
+    };
+    for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
+        asgd_model *m = NULL;
+        write_keys(file[i].key, file[i].n, file[i].recipe);
+        if (file[i].text) {
+            fails(asgd_load(&m, path), ASGD_EFORMAT, file[i].text);
+            assert_non_null(strstr(asgd_errmsg(), path));
+            assert_null(m);
+        } else {
+            ok(asgd_load(&m, path));
+        }
+        asgd_model_free(m);
+    }
+}
+
 /* The file of a small linear model, with one metadatum changed (value NULL: removed) and the table
  * "which" as given. */
 static void write_file(const char *key, const char *value, const asgdi_matrix *table)
@@ -119,7 +215,8 @@ static void write_file(const char *key, const char *value, const asgdi_matrix *t
     int n = 0;
     for (int t = 0; t < m->params.n_tables; t++) {
         const asgdi_table *x = &m->params.table[t];
-        list[n++] = (asgdi_matrix){x->info.name, x->master, x->info.rows, x->info.dim, x->stride};
+        list[n++] =
+            (asgdi_matrix){x->info.name, x->master, x->info.rows, x->info.dim, x->stride, NULL};
         if (table && strcmp(table->name, x->info.name) == 0) list[n - 1] = *table;
         if (table && !table->data && strcmp(table->name, x->info.name) == 0) n--;
     }
@@ -152,6 +249,10 @@ static void test_refused(void **state)
         {"features", "", ASGD_EFORMAT, "\"features\""},
         {"classes", NULL, ASGD_EFORMAT, "\"classes\""},
         {"dense", "maybe", ASGD_EFORMAT, "\"dense\""},
+        {"dense", NULL, ASGD_EFORMAT, "\"dense\""},
+        {"label_sets", "some", ASGD_EFORMAT, "\"label_sets\""},
+        {"fields", "4097", ASGD_EFORMAT, "\"fields\""},
+        {"fields", "", ASGD_EFORMAT, "\"fields\""},
         {"y_min", "low", ASGD_EFORMAT, "\"y_min\""},
         {"y_max", "1e999", ASGD_EFORMAT, "\"y_max\""},
         {"labels", "[1,2]", ASGD_EFORMAT, "\"labels\""},
@@ -164,22 +265,28 @@ static void test_refused(void **state)
         assert_non_null(strstr(asgd_errmsg(), path));
         assert_null(m);
     }
+    static const char *const newer[] = {"fields", "label_sets"}; /* older files lack them */
+    for (int i = 0; i < 2; i++) {
+        write_file(newer[i], NULL, NULL);
+        ok(asgd_load(&m, path));
+        asgd_model_free(m);
+    }
     write_file("something else", "is ignored", NULL);
     ok(asgd_load(&m, path));
     const char *name   = m->params.table[0].info.name;
     const float nan[3] = {1, NAN, 2}, inf[3] = {-INFINITY, 0, 0};
 
-    asgdi_matrix x = {name, nan, 3, 1, 1};
+    asgdi_matrix x = {name, nan, 3, 1, 1, NULL};
     write_file(NULL, NULL, &x);
     asgd_model *none;
     fails(asgd_load(&none, path), ASGD_EFORMAT, "row 1");
     x.data = inf;
     write_file(NULL, NULL, &x);
     fails(asgd_load(&none, path), ASGD_EFORMAT, "row 0");
-    x = (asgdi_matrix){name, nan, 1, 3, 3};
+    x = (asgdi_matrix){name, nan, 1, 3, 3, NULL};
     write_file(NULL, NULL, &x);
     fails(asgd_load(&none, path), ASGD_EMISMATCH, name);
-    x = (asgdi_matrix){name, NULL, 1, 3, 3};
+    x = (asgdi_matrix){name, NULL, 1, 3, 3, NULL};
     write_file(NULL, NULL, &x);
     fails(asgd_load(&none, path), ASGD_EMISMATCH, name);
     asgd_model_free(m);
@@ -268,10 +375,9 @@ static void test_own(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_kept),
-        cmocka_unit_test(test_own),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_encoding),
+        cmocka_unit_test(test_bad_encoding), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_kept),         cmocka_unit_test(test_own),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

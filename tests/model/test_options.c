@@ -8,7 +8,7 @@
 #include "model/model.h"
 
 static const asgd_schema real_data  = {.examples = 10, .features = 20, .classes = 0};
-static const asgd_schema two        = {.examples = 10, .features = 20, .classes = 2};
+static const asgd_schema two        = {.examples = 10, .features = 20, .classes = 2, .fields = 3};
 static const asgd_schema three      = {.examples = 10, .features = 20, .classes = 3};
 static const asgd_schema one        = {.examples = 10, .features = 20, .classes = 1};
 static const asgd_schema no_columns = {.examples = 10, .features = 0, .classes = 2};
@@ -285,7 +285,7 @@ static void helps(void **state)
         assert_true(d->batch > 0 && d->epochs > 0 && d->rule != ASGD_RULE_DEFAULT);
         for (int r = ASGD_RULE_DEFAULT + 1; r < ASGD_RULES; r++) assert_true(d->lr[r] > 0);
     }
-    assert_int_equal(i, 3);
+    assert_int_equal(i, 5);
     assert_null(asgd_model_help(-1));
     assert_null(asgdi_model_find("nothing"));
 }

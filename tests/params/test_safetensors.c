@@ -39,15 +39,18 @@ static void test_round_trip(void **state)
     (void)state;
     float a[4 * 8], b[3] = {1.5f, -0.0f, 3e38f};
     for (int i = 0; i < 32; i++) a[i] = (float)i;
-    const asgdi_matrix m[2] = {{"layer 1", a, 4, 5, 8}, {"b\"\\\n", b, 1, 3, 3}};
-    json_t            *meta = json_pack("{s:s, s:s}", "key", "value", "empty", "");
-    uint64_t           size = 0, checksum = 0;
-    asgdi_tensors      f;
-    ok(asgdi_tensors_write(path, m, 2, meta, &size, &checksum));
+    static const uint32_t keys[3] = {0, 4294967295u, 7};
+    const asgdi_matrix    m[3]    = {{"layer 1", a, 4, 5, 8, NULL},
+                                     {"b\"\\\n", b, 1, 3, 3, NULL},
+                                     {"keys", NULL, 3, 1, 1, keys}};
+    json_t               *meta    = json_pack("{s:s, s:s}", "key", "value", "empty", "");
+    uint64_t              size = 0, checksum = 0;
+    asgdi_tensors         f;
+    ok(asgdi_tensors_write(path, m, 3, meta, &size, &checksum));
     json_decref(meta);
     ok(asgdi_tensors_open(&f, path));
     assert_int_equal(f.size, size);
-    assert_int_equal(f.n, 2);
+    assert_int_equal(f.n, 3);
     const asgdi_tensor *x = asgdi_tensors_find(&f, "layer 1"),
                        *y = asgdi_tensors_find(&f, "b\"\\\n");
     assert_non_null(x);
@@ -57,6 +60,12 @@ static void test_round_trip(void **state)
     for (size_t r = 0; r < 4; r++)
         assert_memory_equal(x->data + r * 5 * sizeof(float), a + r * 8, 5 * sizeof(float));
     assert_memory_equal(y->data, b, sizeof b);
+    const asgdi_tensor *z = asgdi_tensors_find_u32(&f, "keys");
+    assert_non_null(z);
+    assert_true(z->u32 && z->n_dims == 1 && z->shape[0] == 3);
+    assert_memory_equal(z->data, keys, sizeof keys);
+    assert_null(asgdi_tensors_find(&f, "keys")); /* whole numbers are never taken for floats */
+    assert_null(asgdi_tensors_find_u32(&f, "layer 1"));
     assert_true((x->data - f.bytes) % 8 == 0); /* as the format asks of writers */
     assert_string_equal(asgdi_tensors_meta(&f, "key"), "value");
     assert_string_equal(asgdi_tensors_meta(&f, "empty"), "");
@@ -75,7 +84,7 @@ static void test_bytes(void **state)
     static const char header[] =
         "{\"ww\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]}}       ";
     const float        w[2] = {1, 2};
-    const asgdi_matrix m    = {"ww", w, 1, 2, 2};
+    const asgdi_matrix m    = {"ww", w, 1, 2, 2, NULL};
     char               got[256];
     assert_int_equal((sizeof header - 1) % 8, 0);
     ok(asgdi_tensors_write(path, &m, 1, NULL, NULL, NULL));
@@ -91,7 +100,7 @@ static void test_truncated(void **state)
 {
     (void)state;
     const float        w[6] = {1, 2, 3, 4, 5, 6};
-    const asgdi_matrix m    = {"w", w, 2, 3, 3};
+    const asgdi_matrix m    = {"w", w, 2, 3, 3, NULL};
     char               whole[512];
     asgdi_tensors      f;
     ok(asgdi_tensors_write(path, &m, 1, NULL, NULL, NULL));
@@ -123,6 +132,9 @@ static void test_damaged(void **state)
         {"{}", 0, NULL},
         {"{\"a\":" F32("[]", 0, 4) "}", 4, NULL},
         {"{\"a\":" F32("[0,7]", 0, 0) ",\"b\":" F32("[1]", 0, 4) "}", 4, NULL},
+        {"{\"a\":{\"dtype\":\"U32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, NULL},
+        {"{\"a\":{\"dtype\":\"U32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "size"},
+        {"{\"a\":{\"dtype\":\"U32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12, "gap"},
         {"{\"a\":" F32("[1]", 0, 4) "}", 8, "end"},
         {"{\"a\":" F32("[2]", 0, 8) ",\"b\":" F32("[2]", 4, 12) "}", 12, "overlaps"},
         {"{\"a\":" F32("[2]", 0, 8) ",\"b\":" F32("[2]", 0, 8) "}", 8, "overlaps"},
@@ -139,7 +151,7 @@ static void test_damaged(void **state)
         {"{\"a\":" F32("[1]", -4, 0) "}", 4, "data_offsets"},
         {"{\"a\":" F32("[1]", 0, 99999999999999999999) "}", 4, "JSON"},
         {"{\"a\":" F32("[1,1,1,1,1,1,1,1,1]", 0, 4) "}", 4, "8 dimensions"},
-        {"{\"a\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "only F32"},
+        {"{\"a\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "only F32 and U32"},
         {"{\"a\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "dtype"},
         {"{\"a\":4}", 4, "dtype"},
         {"{\"a\":" F32("[1]", 0, 4) ",\"a\":" F32("[1]", 0, 4) "}", 4, "JSON"},
@@ -177,7 +189,7 @@ static void test_no_file(void **state)
     fails(asgdi_tensors_open(&f, folder), ASGD_EIO, "not a file");
     fails(asgdi_tensors_open(&f, "/dev/null"), ASGD_EIO, "not a file");
     const float        w = 1;
-    const asgdi_matrix m = {"w", &w, 1, 1, 1}, bad = {"\xff\xff", &w, 1, 1, 1};
+    const asgdi_matrix m = {"w", &w, 1, 1, 1, NULL}, bad = {"\xff\xff", &w, 1, 1, 1, NULL};
     fails(asgdi_tensors_write("/nonexistent/x", &m, 1, NULL, NULL, NULL), ASGD_EIO, "/nonexistent");
     const asgdi_matrix twice[2] = {m, m};
     assert_int_not_equal(asgdi_tensors_write(path, &bad, 1, NULL, NULL, NULL), ASGD_OK);

@@ -108,20 +108,40 @@ static void test_momentum(void **state)
     end(&o);
 }
 
-/* A constant gradient g: step t is lr g / (|g| sqrt(t)), whatever g. */
+/* A constant gradient g: step t is lr g / sqrt(t g^2 + eps), without eps lr / sqrt(t) whatever g. */
 static void test_adagrad(void **state)
 {
     (void)state;
-    double  want = 0;
-    trainer o;
-    start(&o, (asgd_rule){.kind = ASGD_RULE_adagrad}, 0, 0);
-    for (int t = 1; t <= 50; t++) {
-        step(&o, 0.1, 3, -0.01);
-        want += 0.1 / sqrt(t);
-        near(o.x[0], -want, 1e-5, "adagrad");
-        near(o.x[1], want, 1e-5, "adagrad");
+    for (int begun = 0; begun < 2; begun++) {
+        const double eps = begun ? 1 : 0;
+        double       a = 0, b = 0;
+        trainer      o;
+        start(&o, (asgd_rule){.kind = ASGD_RULE_adagrad, .eps = (float)eps}, 0, 0);
+        for (int t = 1; t <= 50; t++) {
+            step(&o, 0.1, 3, -0.01);
+            a -= 0.1 * 3 / sqrt(9 * t + eps);
+            b += 0.1 * 0.01 / sqrt(1e-4 * t + eps);
+            near(o.x[0], a, 1e-5, "adagrad");
+            near(o.x[1], b, 1e-5 * b, "adagrad");
+        }
+        end(&o);
     }
-    end(&o);
+}
+
+/* A first gradient of 0, as a hinge gives, moves nothing, however little is added under the root. */
+static void test_no_gradient(void **state)
+{
+    (void)state;
+    static const asgd_rule_kind rules[] = {ASGD_RULE_adagrad, ASGD_RULE_rmsprop, ASGD_RULE_adam};
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
+        for (int tiny = 0; tiny < 2; tiny++) {
+            trainer o;
+            start(&o, (asgd_rule){.kind = rules[i], .eps = tiny ? 1e-45f : 0}, 1, -2);
+            for (int t = 0; t < 3; t++) step(&o, 0.1, 0, 0);
+            assert_true(o.x[0] == 1 && o.x[1] == -2);
+            for (uint32_t c = 2; c < asgdk_pad(2); c++) assert_true(o.x[c] == 0);
+            end(&o);
+        }
 }
 
 /* A constant gradient g, no penalties: z_t = sum of g - sigma w, so w_t = w_{t-1} -
@@ -158,8 +178,8 @@ static void test_ftrl(void **state)
 }
 
 /* f = x0^2/2 + (x1 - 1)^4/4 + sin(x0 x1) from (1, -2): where 1, 2, 5 and 20 steps lead, by PyTorch's
- * torch.optim.  RMSprop has its eps inside the root here (Mnih et al. 2016); torch was run with an
- * eps next to nothing, which makes them the same. */
+ * torch.optim.  RMSprop and Adagrad have their eps inside the root here (Mnih et al. 2016); torch was run
+ * with an eps next to nothing, which makes them the same. */
 static void test_torch(void **state)
 {
     (void)state;
@@ -279,7 +299,7 @@ static void test_defaults(void **state)
         float          beta1, beta2, eps;
     } want[] = {{ASGD_RULE_sgd, 0, 0, 0},
                 {ASGD_RULE_momentum, 0.9f, 0, 0},
-                {ASGD_RULE_adagrad, 0, 0, 1e-8f},
+                {ASGD_RULE_adagrad, 0, 0, 1e-12f},
                 {ASGD_RULE_rmsprop, 0.99f, 0, 1e-8f},
                 {ASGD_RULE_adam, 0.9f, 0.999f, 1e-8f},
                 {ASGD_RULE_ftrl, 0, 1, 0}};
@@ -368,12 +388,12 @@ static void test_schedules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sgd),       cmocka_unit_test(test_l1),
-        cmocka_unit_test(test_momentum),  cmocka_unit_test(test_adagrad),
-        cmocka_unit_test(test_ftrl),      cmocka_unit_test(test_torch),
-        cmocka_unit_test(test_start),     cmocka_unit_test(test_step),
-        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_names),
-        cmocka_unit_test(test_schedules),
+        cmocka_unit_test(test_sgd),         cmocka_unit_test(test_l1),
+        cmocka_unit_test(test_momentum),    cmocka_unit_test(test_adagrad),
+        cmocka_unit_test(test_no_gradient), cmocka_unit_test(test_ftrl),
+        cmocka_unit_test(test_torch),       cmocka_unit_test(test_start),
+        cmocka_unit_test(test_step),        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_names),       cmocka_unit_test(test_schedules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,7 +59,7 @@ static void ref_one(const asgd_rule *r, const asgdk_step *p, double g, double *w
         break;
     case ASGD_RULE_adagrad:
         *a += g * g;
-        step /= sqrt(*a) + p->eps;
+        step /= sqrt(*a + p->eps);
         break;
     case ASGD_RULE_rmsprop:
         *a = p->beta1 * *a + (1 - p->beta1) * g * g;
