@@ -75,6 +75,8 @@ def labels(path):
 
 class Asgd:
     name = "asgd"
+    # xLearn's adagrad: sums of squares begin at 1, the step size stays
+    like_theirs = {"linear": ["--eps", 1, "--schedule", "constant"], "fm": [], "ffm": []}
 
     def __init__(self, o):
         self.o = o
@@ -87,7 +89,7 @@ class Asgd:
         o = self.o
         out = run([o.asgd, "train", model, "--train", f"train.{text_of(model)}", "--valid", f"test.{text_of(model)}",
                    "--workers", threads, "--epochs", PASSES, "--lr", lr, "--l2", L2, "--eval-every", 1e15, "--quiet",
-                   "--json", *more], o.work)
+                   "--json", *self.like_theirs[model], *more], o.work)
         r = json.loads(out)
         return r["examples_per_second"], r["valid"]["logloss"], r
 

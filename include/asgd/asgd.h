@@ -374,7 +374,8 @@ typedef struct asgd_rule {
 typedef enum asgd_schedule { ASGD_CONSTANT, ASGD_LINEAR, ASGD_COSINE } asgd_schedule;
 
 typedef enum asgd_order {
-    ASGD_ORDER_SHUFFLE, /* a new random order every epoch */
+    /* a new random order every epoch; of large sparse data, of stretches of 16 examples */
+    ASGD_ORDER_SHUFFLE,
     ASGD_ORDER_FILE,    /* as the data come */
 } asgd_order;
 
@@ -423,7 +424,7 @@ typedef struct asgd_config {
     bool          schedule_set; /* false: the model's default schedule */
     double        warmup;       /* part of the run, 0..1, in which lr rises from 0 */
     asgd_order    order;
-    /* one pass in the order of the file; result.online_loss is then the progressive validation loss
+    /* one pass in the order of the file, with ten times the default lr; result.online_loss is then the progressive validation loss
      * (Blum, Kalai, Langford 1999) */
     bool progressive;
 

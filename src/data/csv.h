@@ -59,9 +59,9 @@ typedef struct asgdi_csv {
     char              *names;       /* text of the names: of the first line, then numbers */
     size_t             names_bytes; /* of the former */
 
-    char   **classes; /* [n_classes] sorted; NULL: labels are numbers */
-    char    *class_text;
-    uint32_t n_classes;
+    const char **classes;    /* [n_classes] sorted; NULL: labels are numbers */
+    char        *class_text; /* of the classes; NULL where the recipe has them */
+    uint32_t     n_classes;
 
     const char *first, *rest, *end; /* the first line, what follows it */
     uint64_t    first_line;         /* its number */

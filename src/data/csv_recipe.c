@@ -92,17 +92,20 @@ static bool whole(const json_t *j, const char *key, json_int_t least, json_int_t
     return true;
 }
 
+/* A name that is no number, or all the names where they are. */
 bool asgdi_csv_recipe_on_first(const asgdi_csv *t)
 {
-    size_t  i;
-    json_t *f;
+    const json_t *features = json_object_get(t->recipe, "features"), *f;
+    size_t        i, found = 0;
     if (!json_is_true(json_object_get(t->recipe, "header"))) return false;
-    json_array_foreach(json_object_get(t->recipe, "features"), i, f)
+    json_array_foreach(features, i, f)
     {
         const char *name = json_string_value(json_object_get(f, "name"));
-        if (name && asgdi_csv_find(t, name)) return true;
+        if (!name || !asgdi_csv_find(t, name)) continue;
+        if (name[strspn(name, "0123456789")]) return true;
+        found++;
     }
-    return false;
+    return found > 0 && found == json_array_size(features);
 }
 
 /* Where the recipe's columns are in this file. */
@@ -194,8 +197,7 @@ static asgd_status read_classes(asgdi_csv *t, const json_t *classes)
     t->classes = asgdi_calloc(n, sizeof *t->classes);
     if (!t->classes) return ASGD_FAIL(ENOMEM, "%s: no memory for its labels", t->file);
     for (size_t i = 0; i < n; i++) {
-        /* classes are read only; the recipe outlives the table */
-        t->classes[i] = (char *)(uintptr_t)json_string_value(json_array_get(classes, i));
+        t->classes[i] = json_string_value(json_array_get(classes, i));
         if (!t->classes[i] || (i > 0 && strcmp(t->classes[i - 1], t->classes[i]) >= 0))
             return damaged(t, "the names of labels");
     }

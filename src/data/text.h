@@ -41,9 +41,9 @@ asgdi_shown asgdi_show(const char *p, const char *end);
 
 typedef struct asgdi_text_setup {
     const char *name; /* of the file, for messages */
-    const char *head; /* text from the beginning on, whole lines; all of it where it is
-                                        a plain file, else the first megabytes */
-    const char *end;
+    /* text from the beginning on, whole lines: all of it where it is a plain file, else the first
+     * megabytes.  Only begin() may look at it. */
+    const char                *head, *end;
     const asgd_source_options *o;
     const json_t              *recipe; /* of o->encoding; NULL: there is none */
     /* for begin() to set */
@@ -65,8 +65,9 @@ typedef struct asgdi_text_format {
     void (*end)(void *self);
     /* What is to be remembered: a new JSON object without "format"; NULL member: nothing. */
     json_t *(*recipe)(const void *self);
-    /* One line [p, end) without its '\n' (there may be a '\r' before it): an example into k->rows, or
-     * nothing where the line is empty or a comment.  Errors by asgdi_text_fail(). */
+    /* One line [p, end) without its "\n" or "\r\n": an example into k->rows, or nothing where the line
+     * is empty or a comment.  ASGDI_SLACK bytes from `end` on can be read, and *end is no character of
+     * a number.  Errors by asgdi_text_fail(). */
     asgd_status (*line)(const void *self, asgdi_text_part *k, const char *p, const char *end);
     void (*part_end)(asgdi_text_part *k); /* frees k->scratch; NULL: nothing to free */
     const char *sample;                   /* a line for the message that a file holds no example */

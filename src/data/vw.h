@@ -32,11 +32,12 @@ typedef struct asgdi_vw {
     bool     lenient; /* lines may lack the label */
     float    absent;  /* y where they do */
 
-    uint32_t       n_names; /* namespace i has field i, all that are not known n_names */
-    char         **name;    /* [n_names] owned, zero-terminated: a name holds no zero */
-    uint32_t      *slot;    /* [mask + 1] number from 1 by hash; 0: empty */
-    uint32_t       mask;
-    uint64_t      *hash;                      /* [n_names] of the names */
+    uint32_t  n_names; /* namespace i has field i, all that are not known n_names */
+    char    **name;    /* [n_names] owned, zero-terminated: a name holds no zero */
+    uint64_t *hash;    /* [n_names] of the names */
+    uint32_t *slot;    /* [mask + 1] number from 1 by hash; 0: empty */
+    uint32_t  mask;
+
     asgdi_vw_space nameless, short_name[256]; /* of names of no and one byte, known or not */
 
     uint32_t       n_letters, n_pairs;

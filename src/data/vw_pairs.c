@@ -3,8 +3,7 @@
  *
  *     feature H(f, g), field of f, value x_f * x_g
  *
- * and of a pair A, A each f with itself and all that follow, which are Vowpal Wabbit's combinations.
- */
+ * and of a pair A, A each f with itself and all that follow: Vowpal Wabbit's combinations. */
 #include <inttypes.h>
 #include <math.h>
 

@@ -6,8 +6,7 @@
  *
  * Interactions are pairs of first characters, "AB,CD"; ':' stands for every one that the head has.
  * As in Vowpal Wabbit, a pair that is there, in either order, is not added again. */
-#include <inttypes.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -247,7 +246,7 @@ static asgd_status follow_interactions(asgdi_vw *t, const asgdi_text_setup *s)
     return ASGD_OK;
 }
 
-/* Interactions that are given beside a recipe must be its own. */
+/* Interactions that are given beside a recipe must be among its own. */
 static asgd_status compare_interactions(asgdi_vw *t, const asgdi_text_setup *s)
 {
     const char *given = s->o->interactions;

@@ -72,6 +72,7 @@ struct asgdi_run {
     uint32_t           super;           /* examples gathered at once, a multiple of batch */
     uint32_t           in_a_row;        /* batch 1: examples a call of ops.steps; 0: ops.step */
     asgd_order         order;
+    uint32_t           stretch;  /* examples side by side that a shuffled order keeps together */
     uint32_t           patience; /* 0: never */
     uint64_t           examples, total; /* in the source, in the run */
     uint64_t           seed;

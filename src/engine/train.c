@@ -8,6 +8,8 @@
 #include "engine/control.h"
 #include "engine/eval.h"
 
+enum { STRETCH = 16, FAR_ENTRIES = 1 << 22 };
+
 static asgd_status check_config(const asgd_config *c)
 {
     if (c->resume && !c->checkpoint)
@@ -69,10 +71,13 @@ static asgd_status resolve(asgdi_run *r)
     if (r->rule.kind == ASGD_RULE_DEFAULT) r->rule.kind = d->rule;
     if (r->rule.kind == ASGD_RULE_adagrad && r->rule.eps == 0) r->rule.eps = d->adagrad_eps;
     ASGD_TRY(asgdi_rule_defaults(&r->rule));
-    r->lr       = c->lr > 0 ? c->lr : d->lr[r->rule.kind];
+    /* steps that suit several epochs are too short for one */
+    r->lr       = c->lr > 0 ? c->lr : d->lr[r->rule.kind] * (c->progressive ? 10 : 1);
     r->schedule = c->schedule_set ? c->schedule : d->schedule;
     r->order    = c->order;
-    r->patience = c->patience == ASGD_NEVER ? 0 : c->patience || !c->valid ? c->patience : d->patience;
+    r->patience = c->patience == ASGD_NEVER  ? 0
+                  : c->patience || !c->valid ? c->patience
+                                             : d->patience;
     if (c->progressive) {
         if (c->epochs > 1)
             return ASGD_FAIL(EINVAL, "progressive validation is one pass: leave out epochs %g",
@@ -91,7 +96,13 @@ static asgd_status resolve(asgdi_run *r)
     /* Averages of n gradients take a step n times as long; of adaptive rules, whose steps have a size of
      * their own, sqrt(n) times (Goyal et al. 2017; Krizhevsky 2014). */
     r->sync_power = r->rule.kind == ASGD_RULE_sgd || r->rule.kind == ASGD_RULE_momentum ? 1 : 0.5;
-    uint32_t together = r->source->schema.dense ? 16 : 64; /* examples gathered at once */
+    /* Examples from anywhere in memory are waited for; of more than caches hold, short stretches are
+     * taken in random order. */
+    const asgd_schema *schema = &r->source->schema;
+    r->stretch = !schema->dense && schema->nonzeros > FAR_ENTRIES && r->examples >= 64 * STRETCH
+                     ? STRETCH
+                     : 1;
+    uint32_t together = schema->dense ? 16 : 64; /* examples gathered at once */
     r->super          = r->batch * ((together + r->batch - 1) / r->batch);
     if (r->mode == ASGD_SYNC) r->super = r->batch;
     return ASGD_OK;

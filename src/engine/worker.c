@@ -129,9 +129,13 @@ void asgdi_worker_gather(asgdi_worker *w, uint32_t n, asgd_batch *out)
         if (p - w->epoch * r->examples >= r->examples || w->permutation.n == 0) {
             w->epoch       = p / r->examples;
             w->permutation = asgdi_permutation_make(asgdi_random(r->seed, STREAM_SHUFFLE, w->epoch),
-                                                    0, r->examples);
+                                                    0, r->examples / r->stretch);
         }
-        w->order[i] = asgdi_permute(&w->permutation, p - w->epoch * r->examples);
+        p -= w->epoch * r->examples;
+        uint64_t from = p / r->stretch; /* those past the last whole stretch stay where they are */
+        if (from < w->permutation.n)
+            p = asgdi_permute(&w->permutation, from) * r->stretch + p % r->stretch;
+        w->order[i] = p;
     }
     for (uint32_t i = 0; i < n && r->order == ASGD_ORDER_FILE; i++)
         w->order[i] = (w->lease.lo + i) % r->examples;

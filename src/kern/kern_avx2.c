@@ -52,6 +52,10 @@ static inline void vstoren(float *p, vf x, size_t m)
     }
     if (m & 1) _mm_store_ss(p, part);
 }
+static inline vf vfirst(vf x, size_t m)
+{
+    return _mm256_and_ps(x, _mm256_castsi256_ps(first_lanes(m)));
+}
 static inline vf vshift23(vf x)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 23));
@@ -119,6 +123,15 @@ static inline __attribute__((always_inline)) void store_pairs(float *base, const
         if (2 * k < m) _mm_storel_pi((__m64 *)(base + 2 * (size_t)idx[2 * k]), part[k]);
         if (2 * k + 1 < m) _mm_storeh_pi((__m64 *)(base + 2 * (size_t)idx[2 * k + 1]), part[k]);
     }
+}
+
+#define HAVE_FOLD
+static inline float fold(const vf *acc)
+{
+    const __m256 eight = _mm256_add_ps(acc[0], acc[1]);
+    const __m128 four  = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two   = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
 #include "kern/kern_body.h"

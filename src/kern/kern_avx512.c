@@ -42,6 +42,10 @@ static inline void vstoren(float *p, vf x, size_t m)
 {
     _mm512_mask_storeu_ps(p, first_lanes(m), x);
 }
+static inline vf vfirst(vf x, size_t m)
+{
+    return _mm512_maskz_mov_ps(first_lanes(m), x);
+}
 static inline vf vshift23(vf x)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 23));

@@ -2,11 +2,11 @@
  *
  *   KERN_TABLE, KERN_NAME   the variant's table and name
  *   vf, VW                  a vector of VW floats (VW divides 16); + - * / work on it
- *   vset vload vstore vfma vsqrt vrsqrt vmin vmax vshift23, vloadn vstoren (first m lanes)
+ *   vset vload vstore vfma vsqrt vrsqrt vmin vmax vshift23, vloadn vstoren vfirst (first m lanes)
  *   VBUILD(F)               the vector F(0), F(1) ... F(VW-1)
  *   sfma                    fused multiply-add of scalars
  *   rload rstore rloadn rstoren rload1 rstore1   the same for floats of rows others may write
- *   load_pairs store_pairs lanes_below, rising   optional (HAVE_PAIRS, HAVE_RISING): below
+ *   load_pairs store_pairs lanes_below, rising, fold   optional (HAVE_PAIRS, HAVE_RISING, HAVE_FOLD)
  *   MAX_UNITS               widest column tile, in units of 8 floats
  *
  * Tables are swept in column tiles whose sums stay in registers over all entries of an example (or
@@ -118,6 +118,7 @@ INLINE bool one_base(const asgd_view *t, const uint32_t *idx, const float **base
 #endif
 
 /* Lanes 8+8, 4+4, 2+2, 1+1. */
+#ifndef HAVE_FOLD
 INLINE float fold(const vf *acc)
 {
     float s[LANES];
@@ -126,6 +127,7 @@ INLINE float fold(const vf *acc)
         for (int l = 0; l < half; l++) s[l] += s[l + half];
     return s[0];
 }
+#endif
 
 /* ---- private vectors ---- */
 
@@ -232,9 +234,10 @@ INLINE float dot1_in(const asgd_view *t, size_t stride, uint32_t n, const uint32
         } else if (e < n) {
             uint32_t same[VW];
             repeat_last(same, idx + e, n - e);
-            acc[k] =
-                vfma(vloadn(val ? val + e : all_ones, n - e), dot1_lanes(t, stride, same), acc[k]);
-            e = n;
+            /* an infinite weight in a lane of zero would make NaN of the sum */
+            acc[k] = vfma(vloadn(val ? val + e : all_ones, n - e),
+                          vfirst(dot1_lanes(t, stride, same), n - e), acc[k]);
+            e      = n;
         }
     }
     return fold(acc);

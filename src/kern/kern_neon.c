@@ -38,6 +38,12 @@ static inline void vstoren(float *p, vf v, size_t m)
     vst1q_f32(x, v);
     for (size_t l = 0; l < m; l++) p[l] = x[l];
 }
+static inline vf vfirst(vf x, size_t m)
+{
+    float lane[VW];
+    vst1q_f32(lane, x);
+    return vloadn(lane, m);
+}
 static inline vf vshift23(vf x)
 {
     return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(x), 23));

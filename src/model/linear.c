@@ -17,6 +17,8 @@
 #include "model/options.h"
 #include "model/single.h"
 
+enum { AHEAD = 4 }; /* examples between the prefetch of rows and their use */
+
 typedef struct linear {
     asgdi_single single;
     asgdi_net    net; /* layers 0: it is not one */
@@ -82,6 +84,8 @@ static void scores(const linear *m, const asgd_batch *b, const asgd_sink *g, flo
         return;
     }
     for (uint32_t i = 0; i < b->n; i++) {
+        if (i + AHEAD < b->n)
+            asgdi_prefetch(g, ASGDI_WEIGHT, b->len[i + AHEAD], b->idx + b->begin[i + AHEAD]);
         const asgdi_example x = asgdi_single_example(&m->single, b, i);
         out[i]                = asgdi_single_linear(&m->single, g, &x);
     }
@@ -91,7 +95,6 @@ static void scores(const linear *m, const asgd_batch *b, const asgd_sink *g, flo
 static void steps(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
                   void *scratch, uint64_t random, asgd_stats *st)
 {
-    enum { AHEAD = 2 }; /* examples between the prefetch of rows and their use */
     const linear *m   = self;
     asgd_stats    sum = {0};
     for (uint32_t i = 0; i < b->n; i++) {

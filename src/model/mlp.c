@@ -19,12 +19,14 @@ static const char *const init_names[INITS]   = {"auto", "he", "glorot"};
 static const char *const loss_names[LOSSES]  = {"auto", "softmax", "squared", "logistic"};
 static const char *const activation_names[3] = {"relu", "tanh", "sigmoid"};
 static const char *const switch_names[3]     = {"0", "1", "auto"};
+enum { AUTO = 2 };
 
 typedef struct mlp {
     asgdi_net net;
     init_kind init;
     loss_kind loss;
     int       normalize; /* a switch_names[] */
+    bool      dropout_set;
 } mlp;
 
 static asgd_status parse(void *self, const char *options)
@@ -33,7 +35,7 @@ static asgd_status parse(void *self, const char *options)
     char        key[32], value[128];
     asgd_status s;
     int         hidden = 1, choice = 0;
-    *m = (mlp){.net = {.width[1] = 128, .activation = ASGDI_RELU}, .normalize = 2};
+    *m = (mlp){.net = {.width[1] = 128, .activation = ASGDI_RELU}, .normalize = AUTO};
     while (asgdi_option_next(&options, key, value, &s)) {
         if (strcmp(key, "hidden") == 0) {
             ASGD_TRY(asgdi_option_sizes("mlp", key, value, MAX_WIDTH, MAX_HIDDEN, m->net.width + 1,
@@ -42,7 +44,9 @@ static asgd_status parse(void *self, const char *options)
             ASGD_TRY(asgdi_option_choice("mlp", key, value, activation_names, 3, &choice));
             m->net.activation = (asgdi_activation)choice;
         } else if (strcmp(key, "dropout") == 0) {
-            ASGD_TRY(asgdi_option_fraction("mlp", key, value, &m->net.dropout));
+            m->dropout_set = strcmp(value, "auto") != 0;
+            m->net.dropout = 0;
+            if (m->dropout_set) ASGD_TRY(asgdi_option_fraction("mlp", key, value, &m->net.dropout));
         } else if (strcmp(key, "init") == 0) {
             ASGD_TRY(asgdi_option_choice("mlp", key, value, init_names, INITS, &choice));
             m->init = (init_kind)choice;
@@ -104,23 +108,30 @@ static asgd_status choose_loss(mlp *m, const asgd_schema *d)
 static asgd_status shape(void *self, const asgd_schema *d, asgd_table *tables, int *n_tables,
                          asgd_task *task, uint32_t *outputs)
 {
-    static const asgdi_output output[LOSSES] = {[LOSS_SOFTMAX]  = ASGDI_SOFTMAX,
-                                                [LOSS_SQUARED]  = ASGDI_SQUARES,
-                                                [LOSS_LOGISTIC] = ASGDI_LABELS};
-    static const asgd_task    tasks[]        = {[ASGDI_SOFTMAX] = ASGD_TASK_CLASSES,
-                                                [ASGDI_SQUARES] = ASGD_TASK_REGRESSION,
-                                                [ASGDI_LABELS]  = ASGD_TASK_LABELS};
-    mlp                      *m              = self;
-    asgdi_net                *net            = &m->net;
+    mlp       *m   = self;
+    asgdi_net *net = &m->net;
     ASGD_TRY(choose_loss(m, d));
-    net->output             = output[m->loss];
-    net->normalize          = m->normalize == 2 ? d->label_sets : m->normalize == 1;
+    switch (m->loss) {
+    case LOSS_SQUARED:
+        net->output = ASGDI_SQUARES;
+        *task       = ASGD_TASK_REGRESSION;
+        break;
+    case LOSS_LOGISTIC:
+        net->output = ASGDI_LABELS;
+        *task       = ASGD_TASK_LABELS;
+        break;
+    default:
+        net->output = ASGDI_SOFTMAX;
+        *task       = ASGD_TASK_CLASSES;
+        break;
+    }
+    net->normalize = m->normalize == AUTO ? d->label_sets : m->normalize == 1;
+    if (!m->dropout_set) net->dropout = d->label_sets ? 0.2f : 0;
     net->width[0]           = d->features;
     net->width[net->layers] = net->output == ASGDI_SQUARES ? 1 : d->classes;
     for (uint32_t l = 0; l < net->layers; l++)
         declare_layer(m, l, &tables[2 * l], &tables[2 * l + 1]);
     *n_tables = (int)(2 * net->layers);
-    *task     = tasks[net->output];
     *outputs  = net->width[net->layers];
     return ASGD_OK;
 }
@@ -140,7 +151,8 @@ const asgdi_model_entry asgdi_model_mlp = {
         "mlp: fully connected layers; classes, sets of labels or real-valued targets\n"
         "\thidden=128  units of each hidden layer, such as 300,100\n"
         "\tactivation=relu  relu, tanh, sigmoid\n"
-        "\tdropout=0  part of the hidden units left out of a step, below 1\n"
+        "\tdropout=auto  part of the hidden units left out of a step, below 1; auto: 0.2 for sets "
+        "of labels, else 0\n"
         "\tinit=auto  he, glorot; auto: he for relu, else glorot\n"
         "\tloss=auto  softmax, squared, logistic; auto: softmax for classes, logistic for sets of "
         "labels, else squared\n"

@@ -86,7 +86,9 @@ static const uint32_t first_row = 0;
 
 float asgdi_single_bias(const asgdi_single *m, const asgd_sink *g)
 {
-    return m->bias ? asgd_dot_sparse(g, ASGDI_BIAS, 1, &first_row, NULL) : 0;
+    float bias = 0;
+    if (m->bias) g->k->load(&bias, asgd_row(&g->views[ASGDI_BIAS], first_row), 1);
+    return bias;
 }
 
 float asgdi_single_linear(const asgdi_single *m, const asgd_sink *g, const asgdi_example *x)

@@ -96,9 +96,17 @@ static void keeps_everything(void **state)
         must_open(at("a.svm"), (asgd_source_options){.features = 12, .rank_features = true});
     twice(at("b.svm"), (asgd_source_options){.encoding = other->encoding});
     asgd_source_close(other);
+    char *text = malloc(ROWS * 64), *p = text; /* as many features, and others */
+    for (int i = 0; i < ROWS; i++) p += sprintf(p, "1 1:1 %d:1 %d:1\n", 3 + i % 5, 10 + i % 7);
+    other = must_open(put("o.svm", text, (size_t)(p - text)),
+                      (asgd_source_options){.rank_features = true, .cache = "none"});
+    assert_int_equal(other->schema.features, train->schema.features);
+    twice(at("b.svm"), (asgd_source_options){.encoding = train->encoding});
+    twice(at("b.svm"), (asgd_source_options){.encoding = other->encoding});
+    asgd_source_close(other);
     asgd_source_close(train);
 
-    char *text = malloc(ROWS * 40), *p = text;
+    p = text;
     for (int i = 0; i < ROWS; i++)
         p += sprintf(p, "%d 0:%d:1 %d:%d:1 39:1:1\n", i % 2, i, 1 + i % 9, 7 * i + 1);
     twice(put("e.ffm", text, (size_t)(p - text)), (asgd_source_options){0});
@@ -265,6 +273,7 @@ static void forged(void **state)
         {start, 8, 1, false},                /* does not begin at 0 */
         {start + 16, 8, UINT64_MAX, false},  /* far away */
         {start + ROWS * 8, 8, m + 1, false}, /* past the end */
+        {start + ROWS * 8 + 8, 8, 1, false}, /* between sections */
         {idx + 8, 4, 16, false},             /* not below the 16 features */
         {idx + 8, 4, UINT32_MAX, false},
         {idx + 4, 4, 0, false},     /* twice the same */

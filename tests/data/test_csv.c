@@ -426,6 +426,23 @@ static void read_unlike(void **state)
     asgd_source_close(a);
 }
 
+/* Names that are numbers look like data; they are names where all of them stand there. */
+static void read_numbered(void **state)
+{
+    (void)state;
+    asgd_source        *a = parse("0,1,2,target\n1,2,3,1\n4,5,6,0\n", (asgd_source_options){0}), *s;
+    asgd_source_options o = {.encoding = a->encoding};
+    s                     = parse("2,1,0\n7,8,9\n", o);
+    assert_int_equal(s->schema.examples, 1);
+    assert_memory_equal(s->dense, ((float[]){9, 8, 7}), 12);
+    asgd_source_close(s);
+    s = parse("1,0,5,1\n7,8,9,1\n", o);
+    assert_int_equal(s->schema.examples, 2);
+    assert_memory_equal(s->dense, ((float[]){1, 0, 5, 7, 8, 9}), 24);
+    asgd_source_close(s);
+    asgd_source_close(a);
+}
+
 /* Labels that are numbers, absent: any of the model's will do. */
 static void absent_numbers(void **state)
 {
@@ -709,6 +726,7 @@ int main(void)
         cmocka_unit_test(late_class),
         cmocka_unit_test(read_alike),
         cmocka_unit_test(read_unlike),
+        cmocka_unit_test(read_numbered),
         cmocka_unit_test(absent_numbers),
         cmocka_unit_test(damaged_recipes),
         cmocka_unit_test(names),

@@ -141,6 +141,9 @@ static void hashes(void **state)
     assert_memory_equal(t->field, ((uint16_t[]){0, 1, 0}), 6);
     assert_non_null(strstr(asgd_source_describe(t), "2 entries of unseen features dropped"));
     asgd_source_close(t);
+    t = parse("1 1:0:1 1:0:1\n", o); /* values are 1, but not their sum */
+    assert_memory_equal(t->val, ((float[]){2}), 4);
+    asgd_source_close(t);
     t = parse("1 0:99:1\n", o); /* nothing is known: an example without features */
     assert_int_equal(t->schema.nonzeros, 0);
     assert_int_equal(t->schema.features, 3);
@@ -209,11 +212,10 @@ static void errors(void **state)
 static void guessed(void **state)
 {
     (void)state;
-    static const char *const c[][2] = {{"1 0:1:1\n", "libffm"},
-                                       {"# note\n\n-1\n1\t10:1:.5\n", "libffm"},
-                                       {"1 3:0.5\n", "libsvm"},
-                                       {"1 3:0.5 4:1:1\n", "libsvm"}, /* and then an error */
-                                       {"1,5 3:0.5\n", "libsvm"}};
+    static const char *const c[][2] = {
+        {"1 0:1:1\n", "libffm"},   {"# note\n\n-1\n1\t10:1:.5\n", "libffm"},
+        {"1 3:0.5\n", "libsvm"},   {"1 3:0.5 4:1:1\n", "libsvm"}, /* and then an error */
+        {"1,5 3:0.5\n", "libsvm"}, {"1 12:30:15:7\n", "g: its format cannot be told"}};
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         asgd_source *s    = NULL;
         asgd_status  e    = asgd_source_open(&s, put_text("g", c[i][0]), NULL);
@@ -222,7 +224,7 @@ static void guessed(void **state)
             assert_int_equal(e, ASGD_EFORMAT);
             assert_non_null(
                 strstr(says, "g:1: \"4:1:1\" has two colons where an index:value pair"));
-        } else if (strncmp(says, c[i][1], 6) != 0) {
+        } else if (!strstr(says, c[i][1])) {
             fail_msg("case %zu: %s", i, says);
         }
         asgd_source_close(s);

@@ -152,15 +152,17 @@ static void errors_in_any_window(void **state)
     free(text);
 }
 
-/* Whether this process maps a file of this folder that has no name any more. */
-static bool maps_unnamed(const char *where)
+/* Whether p lies in a mapping of a file of this folder that has no name any more. */
+static bool in_unnamed_file(const void *p, const char *where)
 {
-    char  line[1024];
-    bool  found = false;
-    FILE *f     = fopen("/proc/self/maps", "r");
+    char          line[1024];
+    bool          found = false;
+    unsigned long at    = (unsigned long)(uintptr_t)p, from, to;
+    FILE         *f     = fopen("/proc/self/maps", "r");
     assert_non_null(f);
     while (fgets(line, sizeof line, f))
-        found = found || (strstr(line, where) && strstr(line, ".asgd-") && strstr(line, "deleted"));
+        found = found || (sscanf(line, "%lx-%lx", &from, &to) == 2 && from <= at && at < to &&
+                          strstr(line, where) && strstr(line, ".asgd-") && strstr(line, "deleted"));
     fclose(f);
     return found;
 }
@@ -179,9 +181,11 @@ static void larger_than_memory(void **state)
             snprintf(where, sizeof where, "%s%s", folder, beside ? "" : "/is/made");
             how h = {.window = 20000, .memory = 100000, .cache = beside ? "" : where};
             ok(open_how(&usual, at("m.ffm"), &asgdi_format_libffm, o, (how){0}));
-            assert_false(maps_unnamed(folder));
+            assert_false(in_unnamed_file(usual->idx, folder));
             ok(open_how(&s, at("m.ffm"), &asgdi_format_libffm, o, h));
-            assert_true(maps_unnamed(where));
+            assert_true(in_unnamed_file(s->start, where) && in_unnamed_file(s->idx, where));
+            assert_true(in_unnamed_file(s->field, where) && in_unnamed_file(s->y, where));
+            assert_true(in_unnamed_file(s->val, where)); /* made late */
             same(usual, s);
             ok(open_how(&again, at("m.ffm"), &asgdi_format_libffm, o, h)); /* from the cache */
             assert_non_null(strstr(asgd_source_describe(again), "from cache"));
@@ -189,7 +193,6 @@ static void larger_than_memory(void **state)
             asgd_source_close(again);
             asgd_source_close(s);
             asgd_source_close(usual);
-            assert_false(maps_unnamed(folder));
         }
     free(text);
 }
@@ -235,9 +238,10 @@ static asgd_status words_line(const void *self, asgdi_text_part *k, const char *
     if (*stop == '*') asgdi_rows_weight(&k->rows, strtof(stop + 1, &stop));
     while (stop < end) {
         const char *name = stop + 1;
-        size_t      n    = strcspn(name, " =\r\n");
+        size_t      n    = 0;
         float       x    = 1;
-        stop             = (char *)(uintptr_t)name + n;
+        while (name + n < end && name[n] != ' ' && name[n] != '=') n++;
+        stop = (char *)(uintptr_t)name + n;
         if (*stop == '=') x = strtof(stop + 1, &stop);
         uint32_t f = asgdi_hash_feature(asgdi_hash(name, n, 0), w->bits);
         asgdi_rows_entry(&k->rows, f, (uint32_t)n, x);
@@ -270,7 +274,7 @@ static const asgdi_format words_input = {"words", NULL, words_open, &words_forma
 static void hashed_names(void **state)
 {
     (void)state;
-    static const char text[] = "header\n1 cat dog=2 cat\n0*0.5 dog\n\n1 bird dog cat\n";
+    static const char text[] = "header\n1 cat dog=2 cat\r\n0*0.5 dog\n\n1 bird dog cat\n";
     asgd_source      *s, *t;
     put_text("h.words", text);
     ok(open_how(&s, at("h.words"), &words_input, (asgd_source_options){.threads = 2}, (how){0}));
@@ -289,22 +293,31 @@ static void hashed_names(void **state)
     uint32_t c = cat < dog ? 0 : 1;
     assert_true(s->val[c] == 2 && s->val[1 - c] == 2 && s->val[2] == 1);
     assert_memory_equal(s->field, ((uint16_t[]){3, 3, 3, 3, 3, 4}), 12);
+    asgdi_cursor cursor;
+    asgd_batch   b;
+    ok(asgdi_cursor_init(&cursor, s, 2));
+    asgdi_cursor_batch(&cursor, NULL, (uint64_t[]){1, 2}, 2, &b);
+    assert_memory_equal(b.weight, ((float[]){0.5f, 1}), 8);
+    asgdi_cursor_free(&cursor);
     assert_string_equal(s->encoding->recipe, "{\"x\":42,\"format\":\"words\",\"hash_bits\":32}");
 
     /* names, of features that the text has */
-    asgdi_input         in;
-    char               *name[4]   = {NULL};
     uint32_t            wanted[4] = {cat, dog + 1, key[2], cat};
     asgd_source_options o         = {.encoding = s->encoding, .threads = 3};
-    ok(asgdi_input_open(&in, at("h.words")));
-    in.window = 1;
-    ok(asgdi_names_find(&in, &o, &words_format, wanted, 4, name));
-    asgdi_input_close(&in);
-    assert_string_equal(name[0], "cat");
-    assert_null(name[1]);
-    assert_string_equal(name[2], "bird");
-    assert_string_equal(name[3], "cat");
-    for (int i = 0; i < 4; i++) free(name[i]);
+    for (int whole = 0; whole < 2;
+         whole++) { /* in one window of several parts, or window by window */
+        asgdi_input in;
+        char       *name[4] = {NULL};
+        ok(asgdi_input_open(&in, at("h.words")));
+        if (!whole) in.window = 1;
+        ok(asgdi_names_find(&in, &o, &words_format, wanted, 4, name));
+        asgdi_input_close(&in);
+        assert_string_equal(name[0], "cat");
+        assert_null(name[1]);
+        assert_string_equal(name[2], "bird");
+        assert_string_equal(name[3], "cat");
+        for (int i = 0; i < 4; i++) free(name[i]);
+    }
 
     /* the encoding says how many bits and what begin() remembered */
     ok(open_how(&t, put_text("i.words", "h\n1 bird=3 cow\n"), &words_input, o, (how){0}));

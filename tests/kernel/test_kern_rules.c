@@ -153,15 +153,16 @@ static table make_narrow(uint64_t first, uint32_t rows, asgd_rule_kind kind)
 }
 
 /* Any order with rows that come twice; increasing; increasing with repetitions; dense runs, a vector of
- * which may lie in one memory or in both. */
-enum { ANY, INCREASING, REPEATED, RUNS, ORDERS };
-static uint32_t row_number(int order, uint32_t j, uint32_t rows)
+ * which may lie in one memory or in both; a run that begins again with the first row. */
+enum { ANY, INCREASING, REPEATED, RUN, AROUND, ORDERS };
+static uint32_t row_number(int order, uint32_t j, uint32_t n, uint32_t rows)
 {
     switch (order) {
     case ANY: return draw_below(j % 2 ? 4 : rows);
     case INCREASING: return 2 * j + 1;
     case REPEATED: return j - j % 11 / 10;
-    default: return j + rows / 5;
+    case RUN: return j + rows / 5;
+    default: return (j + rows - n / 2) % rows;
     }
 }
 
@@ -178,7 +179,7 @@ static void check_rule1(const asgd_kern *k, asgd_rule_kind kind, uint32_t n, int
     float            *local = (float *)((uintptr_t)lt - first * 2 * sizeof(float));
     uint32_t         *idx   = array(n, 4);
     float            *coef  = floats(n);
-    for (uint32_t j = 0; j < n; j++) idx[j] = (uint32_t)first + row_number(order, j, rows);
+    for (uint32_t j = 0; j < n; j++) idx[j] = (uint32_t)first + row_number(order, j, n, rows);
     k->rule1[kind](&t.view, s.local ? local : NULL, 2, n, idx, coefs ? coef : NULL, 0.5f, &p);
     for (uint32_t j = 0; j < n; j++) {
         const uint32_t r = idx[j] - (uint32_t)first;
