@@ -137,8 +137,10 @@ static void count_direct(void *ctx, uint32_t k)
 {
     job            *j   = ctx;
     const uint32_t *idx = j->w->idx.p;
-    for (uint64_t i = 0; i < j->w->entries; i++) {
+    const uint64_t  n   = j->w->entries;
+    for (uint64_t i = 0; i < n; i++) {
         uint32_t *c = &j->direct[idx[i]];
+        if (i + AHEAD < n) __builtin_prefetch(&j->direct[idx[i + AHEAD]], 1);
         if (j->threads > 1 && (uint64_t)place_of(idx[i] / 16) * j->threads >> 32 != k) continue;
         *c += *c < UINT32_MAX;
     }
@@ -238,6 +240,7 @@ static void map_entries(const job *j, uint32_t *idx, uint64_t begin, uint64_t en
 {
     for (uint64_t i = begin; i < end; i++) {
         if (j->direct) {
+            if (i + AHEAD < last) __builtin_prefetch(&j->direct[idx[i + AHEAD]]);
             idx[i] = j->direct[idx[i]];
             continue;
         }

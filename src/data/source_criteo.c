@@ -84,11 +84,6 @@ static bool take_integer(const char *p, const char *end, int64_t *x)
 {
     const char *digits = p + (*p == '-');
     int64_t     v      = 0;
-    uint32_t    few;
-    if (asgdi_digits(p, (size_t)(end - p), &few)) {
-        *x = few;
-        return true;
-    }
     if (digits == end || end - digits > DIGITS) return false;
     for (const char *q = digits; q < end; q++) {
         if ((unsigned char)(*q - '0') > 9) return false;

@@ -128,14 +128,9 @@ static void part_end(asgdi_text_part *k)
     asgdi_free(s);
 }
 
-/* As asgdi_csv_number(), with most fields in mind: short whole numbers. */
+/* All of f, without the search of asgdi_csv_number(). */
 static inline bool number(asgdi_csv_field f, double *x)
 {
-    uint32_t v;
-    if (asgdi_digits(f.begin, (size_t)(f.end - f.begin), &v)) {
-        *x = v;
-        return true;
-    }
     return f.begin < f.end && asgdi_number(f.begin, f.end, x) == f.end;
 }
 

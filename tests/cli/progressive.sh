@@ -12,10 +12,10 @@ holds "$loss" '>' 0.001
 holds "$loss" '<' 0.3
 "$ASGD" train linear --train - --format vw --progressive --workers 1 --json <t.vw >out 2>err || fail stdin
 [ "$(number out online_loss)" = "$loss" ] || fail 'standard input gives another loss'
-expect 0 -- train linear --train t.vw --cache none --order file --epochs 1 --schedule constant --workers 1 --json
+expect 0 -- train linear --train t.vw --cache none --order file --epochs 1 --lr 0.5 --schedule constant --workers 1 --json
 [ "$(number out online_loss)" = "$loss" ] || fail 'it is not a pass in the order of the file'
 lacks err 'since last'
-expect 0 -- train linear --train t.vw --cache none --epochs 1 --workers 1 --json --schedule constant
+expect 0 -- train linear --train t.vw --cache none --epochs 1 --lr 0.5 --workers 1 --json --schedule constant
 [ "$(number out online_loss)" != "$loss" ] || fail 'a shuffled pass gives the same loss'
 
 # The table ends with all examples and the mean over them.
