@@ -183,7 +183,7 @@ def best_of(o, p, model):
 def tune(o):
     print(f"Validation logloss after {PASSES} passes, 1 thread, l2 {L2}\n\n| model | program | "
           + " | ".join(f"lr {lr}" for lr in GRID) + " |\n|---|---|" + "---|" * len(GRID))
-    for model in MODELS:
+    for model in o.models.split(","):
         for p in programs(o):
             if p.has(model):
                 losses = best_of(o, p, model)["losses"]
@@ -197,7 +197,7 @@ def rate(values):
 def speed(o):
     print(f"Training alone, {PASSES} passes, examples/s: median (range) of {o.runs} runs\n")
     print("| model | threads | program | lr | examples/s | logloss | asgd is faster by |\n|---|---|---|---|---|---|---|")
-    for model in MODELS:
+    for model in o.models.split(","):
         those = [p for p in programs(o) if p.has(model)]
         lr = {p.name: best_of(o, p, model)["lr"] for p in those}
         for threads in 1, 2:
@@ -218,7 +218,7 @@ def share(o):
     a = Asgd(o)
     print(f"{PASSES} passes, examples/s: median (range) of {o.runs} runs; logloss: mean\n")
     print("| model | workers | share | examples/s | against 1 worker | logloss | staleness |\n|---|---|---|---|---|---|---|")
-    for model in MODELS:
+    for model in o.models.split(","):
         lr = best_of(o, a, model)["lr"]
         one = None
         kinds = (1, "auto"), (2, "shared"), (2, "hot"), (2, "auto"), (8, "auto")
@@ -237,7 +237,7 @@ def share(o):
 def text(o):
     print(f"From text to a saved model, {PASSES} passes, 2 threads, no cache: median of {o.runs} runs\n")
     print("| model | program | seconds | peak memory, MB | asgd is faster by |\n|---|---|---|---|---|")
-    for model in MODELS:
+    for model in o.models.split(","):
         commands = {"asgd": [o.asgd, "train", model, "--train", f"train.{text_of(model)}", "--cache", "none",
                              "--workers", 2, "--epochs", PASSES, "--l2", L2, "-o", "asgd.safetensors", "--quiet"]}
         if o.xlearn:
@@ -353,6 +353,7 @@ def main():
     p.add_argument("--xlearn")
     p.add_argument("--libffm")
     p.add_argument("--vw")
+    p.add_argument("--models", default=",".join(MODELS))
     p.add_argument("--vw-lr", default="0.5")
     p.add_argument("--bits", default="24")
     o = p.parse_args()

@@ -115,11 +115,11 @@ typedef struct asgd_source_options {
     /* hashing formats (csv, criteo, vw): features are the low `hash_bits` bits of a hash, 10..32;
      * 0: 32, where collisions are few */
     uint32_t    hash_bits;
-    const char *label;        /* csv: name or number (from 1) of the label column; NULL: the first */
-    const char *weight;       /* csv: the column of instance weights; NULL: none */
-    const char *ignore;       /* csv: columns to leave out, "a,b" */
-    const char *categorical;  /* csv: columns whose values are names even where they are numbers */
-    uint32_t    bins;         /* csv, criteo: numbers of a mixed table are cut into so many groups; 0: 32 */
+    const char *label;       /* csv: name or number (from 1) of the label column; NULL: the first */
+    const char *weight;      /* csv: the column of instance weights; NULL: none */
+    const char *ignore;      /* csv: columns to leave out, "a,b" */
+    const char *categorical; /* csv: columns whose values are names even where they are numbers */
+    uint32_t    bins; /* csv, criteo: numbers of a mixed table are cut into so many groups; 0: 32 */
     const char *interactions; /* vw: pairs of namespaces to multiply out, "ab,cd" (vw's -q) */
     /* read as this encoding says; borrowed until the source is closed.  NULL: make one where the
      * format has one */
@@ -286,11 +286,11 @@ ASGD_API uint32_t    asgd_model_outputs(const asgd_model *m);
 ASGD_API asgd_task   asgd_model_task(const asgd_model *m);
 ASGD_API const asgd_schema *asgd_model_schema(const asgd_model *m);
 /* [n_label_values] what each class stands for; NULL: the numbers themselves */
-ASGD_API const float      *asgd_model_labels(const asgd_model *m, uint32_t *n);
+ASGD_API const float *asgd_model_labels(const asgd_model *m, uint32_t *n);
 /* The training data's encoding, NULL: none.  Read data for this model with it. */
 ASGD_API const asgd_encoding *asgd_model_encoding(const asgd_model *m);
 ASGD_API int                  asgd_model_tables(const asgd_model *m);
-ASGD_API const asgd_table *asgd_model_table(const asgd_model *m, int table);
+ASGD_API const asgd_table    *asgd_model_table(const asgd_model *m, int table);
 /* Row r of a table, dim floats; NULL where there is none.  Writable: set it before training. */
 ASGD_API float *asgd_model_row(asgd_model *m, int table, uint64_t r);
 
@@ -363,12 +363,12 @@ typedef enum asgd_rule_kind {
 /* Zero: the rule's default, which asgd_rule_defaults() fills in. */
 typedef struct asgd_rule {
     asgd_rule_kind kind;
-    float          beta1;  /* momentum, adam: 0.9;  rmsprop: 0.99 (decay of its statistics) */
-    float          beta2;  /* adam: 0.999;  ftrl: its beta, 1 */
+    float          beta1; /* momentum, adam: 0.9;  rmsprop: 0.99 (decay of its statistics) */
+    float          beta2; /* adam: 0.999;  ftrl: its beta, 1 */
     /* adam: added to the root, 1e-8;  rmsprop: added under the root, 1e-8;  adagrad: added under the
      * root, which is what its sums of squares begin at: the model's default, or 1e-12 */
-    float          eps;
-    float          l1, l2; /* penalty l1 * |w| + l2/2 * w^2 on the rows a step touches */
+    float eps;
+    float l1, l2; /* penalty l1 * |w| + l2/2 * w^2 on the rows a step touches */
 } asgd_rule;
 
 typedef enum asgd_schedule { ASGD_CONSTANT, ASGD_LINEAR, ASGD_COSINE } asgd_schedule;
@@ -376,7 +376,7 @@ typedef enum asgd_schedule { ASGD_CONSTANT, ASGD_LINEAR, ASGD_COSINE } asgd_sche
 typedef enum asgd_order {
     /* a new random order every epoch; of large sparse data, of stretches of 16 examples */
     ASGD_ORDER_SHUFFLE,
-    ASGD_ORDER_FILE,    /* as the data come */
+    ASGD_ORDER_FILE, /* as the data come */
 } asgd_order;
 
 /* Staleness of an update, in updates: how many by other workers entered the parameters between the
@@ -436,13 +436,13 @@ typedef struct asgd_config {
     uint32_t backup; /* sync: the slowest this many gradients of a step are dropped */
     bool     pin;    /* bind workers to cores */
 
-    asgd_source *valid;       /* evaluated as training goes on, NULL: none; borrowed */
-    double       eval_every;  /* examples; 0: an epoch */
-    const char  *target;      /* stop when reached: "accuracy=0.97" */
+    asgd_source *valid;      /* evaluated as training goes on, NULL: none; borrowed */
+    double       eval_every; /* examples; 0: an epoch */
+    const char  *target;     /* stop when reached: "accuracy=0.97" */
     /* stop after so many evaluations without a better loss, and keep the best parameters; 0: the
      * model's default (fm, ffm: 2; others: never), ASGD_NEVER */
-    uint32_t     patience;
-    double       max_seconds; /* 0: no limit */
+    uint32_t patience;
+    double   max_seconds; /* 0: no limit */
 
     const char *checkpoint;       /* folder, NULL: none */
     double      checkpoint_every; /* seconds; 0: 60 */
@@ -467,13 +467,13 @@ typedef enum asgd_end {
 } asgd_end;
 
 typedef struct asgd_result {
-    asgd_end       end;
-    double         seconds; /* training alone */
-    double         epochs;
-    uint64_t       examples, updates;
-    uint64_t       dropped;    /* examples whose gradients sync with backup workers threw away */
-    uint64_t       damped;     /* updates that entered with less weight, being very stale */
-    double         train_loss; /* mean over the last epoch's worth of examples */
+    asgd_end end;
+    double   seconds; /* training alone */
+    double   epochs;
+    uint64_t examples, updates;
+    uint64_t dropped;    /* examples whose gradients sync with backup workers threw away */
+    uint64_t damped;     /* updates that entered with less weight, being very stale */
+    double   train_loss; /* mean over the last epoch's worth of examples */
     /* mean over all examples of the run of the loss just before the update that the example made */
     double         online_loss;
     bool           evaluated;
@@ -519,9 +519,9 @@ ASGD_API asgd_status asgd_synth_digits(const char *folder, uint64_t train, uint6
 
 /* Click-like data with a known best: see src/data/synth_clicks.c for the law they are drawn from. */
 typedef struct asgd_clicks {
-    uint64_t    rows;
-    uint64_t    first; /* number of the first row: rows 400000.. of one seed are test data for 0.. */
-    uint64_t    seed;
+    uint64_t rows;
+    uint64_t first; /* number of the first row: rows 400000.. of one seed are test data for 0.. */
+    uint64_t seed;
     const char *format; /* "libffm", "libsvm", "vw", "criteo", "csv"; NULL: libffm */
     uint32_t    fields; /* 0: 39 */
     uint32_t    threads;

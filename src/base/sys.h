@@ -19,7 +19,7 @@ typedef struct asgdi_file {
 asgd_status asgdi_file_create(asgdi_file *file, const char *path);
 asgd_status asgdi_file_write(asgdi_file *file, const void *data, size_t bytes);
 asgd_status
-     asgdi_file_commit(asgdi_file *file); /* flushes, syncs, renames, frees; on error as _abandon */
+asgdi_file_commit(asgdi_file *file); /* flushes, syncs, renames, frees; on error as _abandon */
 /* The same without waiting for the disk: after a crash of the system the file may be damaged. */
 asgd_status asgdi_file_commit_later(asgdi_file *file);
 void asgdi_file_abandon(asgdi_file *file); /* removes the temporary; harmless when done twice */

@@ -69,8 +69,8 @@ struct asgdi_run {
     const asgd_kern   *k;
     asgd_mode          mode;
     uint32_t           workers, batch;
-    uint32_t           super;           /* examples gathered at once, a multiple of batch */
-    uint32_t           in_a_row;        /* batch 1: examples a call of ops.steps; 0: ops.step */
+    uint32_t           super;    /* examples gathered at once, a multiple of batch */
+    uint32_t           in_a_row; /* batch 1: examples a call of ops.steps; 0: ops.step */
     asgd_order         order;
     uint32_t           stretch;  /* examples side by side that a shuffled order keeps together */
     uint32_t           patience; /* 0: never */

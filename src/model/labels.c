@@ -40,7 +40,6 @@ void asgdi_labels_loss(const asgd_kern *k, const asgd_batch *b, uint32_t labels,
         for (uint32_t j = 0; j < n; j++) scores += (double)row[own[j]];
         const double sum = k->logistic(row, labels, slope ? weight : 1);
         for (uint32_t j = 0; slope && j < n; j++) row[own[j]] -= weight;
-        for (uint32_t j = labels; j < pad; j++) row[j] = 0;
         if (st) {
             st->loss += (double)weight * (sum - scores);
             st->weight += (double)weight;

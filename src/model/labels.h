@@ -5,8 +5,7 @@
 #include "kern/kern.h"
 
 /* Scores z [b->n][pad] of `labels` labels become probabilities, and *st gains the losses (NULL: not
- * wanted).  slope: they become weight * d loss / d z instead, and st is not NULL.  What lies between
- * labels and pad may hold anything before and is zero afterwards. */
+ * wanted).  slope: they become weight * d loss / d z instead, and st is not NULL. */
 void asgdi_labels_loss(const asgd_kern *k, const asgd_batch *b, uint32_t labels, uint32_t pad,
                        float *z, bool slope, asgd_stats *st);
 

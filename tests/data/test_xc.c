@@ -18,7 +18,7 @@ static void good(void **state)
 {
     (void)state;
     asgd_source *s = parse("\xef\xbb\xbf"
-                           "7 10 6\r\n"
+                           "7 12 8\r\n"
                            "0,3 1:0.5 8:1\r\n"
                            "\r\n"
                            " 2:1 4:-2\n"
@@ -29,8 +29,8 @@ static void good(void **state)
                            "5 6:2.5",
                            (asgd_source_options){0});
     assert_int_equal(s->schema.examples, 7);
-    assert_int_equal(s->schema.features, 10);
-    assert_int_equal(s->schema.classes, 6);
+    assert_int_equal(s->schema.features, 12);
+    assert_int_equal(s->schema.classes, 8);
     assert_true(s->schema.label_sets);
     assert_false(s->schema.dense);
     assert_memory_equal(s->start, ((uint64_t[]){0, 2, 4, 6, 6, 8, 8, 9}), 64);
@@ -42,7 +42,7 @@ static void good(void **state)
     assert_null(s->weight);
     assert_null(s->labels);
     assert_string_equal(asgd_source_describe(s),
-                        "xc, 7 examples, 10 features, 6 labels, 12.9 % non-zero");
+                        "xc, 7 examples, 12 features, 8 labels, 10.7 % non-zero");
     asgdi_cursor c;
     asgd_batch   b;
     ok(asgdi_cursor_init(&c, s, 2));

@@ -305,21 +305,29 @@ static void of_equal_scores_the_first_label_wins(void **state)
     fixture       f;
     data          d;
     asgd_stats    st;
-    uint64_t      expected = 0;
+    uint64_t      expected = 0, seen = 0;
     make_model(&f, &p, SHARED);
     make_data(&d, &p, MAX_N, true, false);
     fixture_sink(&f, ASGDI_DISCARD, asgdk_best(), MAX_N, &d.batch);
     for (uint32_t r = 0; r < p.features; r++)
         memset(fixture_row(&f, 0, r), 0, p.labels * sizeof(float));
     memset(fixture_row(&f, 1, 0), 0, p.labels * sizeof(float));
-    fixture_row(&f, 1, 0)[9]  = 1;
-    fixture_row(&f, 1, 0)[30] = 1;
-    for (uint32_t e = 0; e < MAX_N; e++)
-        expected += asgdi_labels_has(d.label + d.label_begin[e], d.label_len[e], 9);
-    run_step(&f, &d.batch, ASGDI_DISCARD, &st);
-    assert_true(expected > 0 && expected < MAX_N);
-    assert_int_equal(st.correct, expected);
-    assert_true(fabs(st.loss / MAX_N - loss(&f, &d.batch)) < 1e-9);
+    for (uint32_t second = 10; second < p.labels; second++) {
+        uint64_t only_second          = 0;
+        fixture_row(&f, 1, 0)[9]      = 1;
+        fixture_row(&f, 1, 0)[second] = 1;
+        expected                      = 0;
+        for (uint32_t e = 0; e < MAX_N; e++) {
+            const uint32_t *own = d.label + d.label_begin[e], n = d.label_len[e];
+            expected += asgdi_labels_has(own, n, 9);
+            only_second += asgdi_labels_has(own, n, second) && !asgdi_labels_has(own, n, 9);
+        }
+        run_step(&f, &d.batch, ASGDI_DISCARD, &st);
+        assert_int_equal(st.correct, expected);
+        fixture_row(&f, 1, 0)[second] = 0;
+        seen += only_second;
+    }
+    assert_true(seen > 0 && expected > 0 && expected < MAX_N);
     fixture_free(&f);
 }
 
