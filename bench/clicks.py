@@ -320,10 +320,8 @@ def quality(o):
     jobs = (
         ("linear", f"{d}/a9a/a9a.xz", f"{d}/a9a/a9a.t.xz"),
         ("linear", f"{d}/reuters-money-fx/reuters.trn.bz2", f"{d}/reuters-money-fx/reuters.tst.bz2"),
-        ("fm", f"{d}/flight-delays/flight_delays_train.csv.gz", f"{d}/flight-delays/flight_delays_valid.csv.gz",
-         "--label", "dep_delayed_15min"),
-        ("ffm", f"{d}/flight-delays/flight_delays_train.csv.gz", f"{d}/flight-delays/flight_delays_valid.csv.gz",
-         "--label", "dep_delayed_15min"),
+        ("fm", f"{d}/flight-delays/flight_delays_train.csv.gz", f"{d}/flight-delays/flight_delays_valid.csv.gz"),
+        ("ffm", f"{d}/flight-delays/flight_delays_train.csv.gz", f"{d}/flight-delays/flight_delays_valid.csv.gz"),
         ("linear", f"{d}/criteo-10k/train.txt.gz", f"{d}/criteo-10k/test.txt.gz"),
         ("fm", f"{d}/criteo-10k/train.txt.gz", f"{d}/criteo-10k/test.txt.gz"),
         ("ffm", f"{d}/criteo-10k/train.txt.gz", f"{d}/criteo-10k/test.txt.gz"),

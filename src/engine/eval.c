@@ -107,10 +107,7 @@ static void *eval_main(void *arg)
 
 asgd_status asgdi_fits(const asgd_model *m, const asgd_source *data, const char *what)
 {
-    if (data->schema.features > m->schema.features)
-        return ASGD_FAIL(EMISMATCH,
-                         "%s has %u features, the model was made for %u: the same kind of data?",
-                         what, data->schema.features, m->schema.features);
+    ASGD_TRY(asgdi_model_check_schema(m, &data->schema, what));
     ASGD_TRY(asgdi_model_check_encoding(m, data->encoding, data->memory != NULL, what));
     if (data->schema.label_sets != (m->task == ASGD_TASK_LABELS))
         return ASGD_FAIL(EMISMATCH,
@@ -185,7 +182,7 @@ asgd_status asgd_eval(const asgd_model *m, asgd_source *data, uint32_t threads, 
 
 asgd_status asgd_predict(const asgd_model *m, asgd_source *data, uint32_t threads, float *out)
 {
-    if (data->schema.features > m->schema.features) ASGD_TRY(asgdi_fits(m, data, "the data"));
+    ASGD_TRY(asgdi_model_check_schema(m, &data->schema, "the data"));
     ASGD_TRY(asgdi_model_check_encoding(m, data->encoding, data->memory != NULL, "the data"));
     return asgdi_evaluate(m, &m->params, data, threads, NULL, out);
 }

@@ -9,7 +9,7 @@
 
 enum {
     /* Private rows of a skewed table: as many as stay in a core's own cache and are cheap to merge. */
-    HOT_FLOATS = 1 << 16,
+    HOT_FLOATS = 1 << 15,
     HOT_MOST   = 1 << 14,
     HOT_LEAST  = 64,
     SMALL_TABLE =
@@ -21,7 +21,7 @@ enum {
     DEEP_MOST  = 512,
     /* One layer is convex and bears more: as many as make a merge cheap. */
     IN_FLIGHT_LEAST = 256,
-    IN_FLIGHT_MOST  = 2048,
+    IN_FLIGHT_MOST  = 512,
 };
 
 static bool is_deep(const asgdi_params *p)

@@ -17,7 +17,8 @@
  *             w = -shrink(z, l1) / ((beta2 + sqrt n) / lr + l2) (McMahan et al. 2013)
  *
  * Invariant: g = 0, w = 0, slots 0 gives w = 0 whatever the constants: padding stays zero.  So
- * divisors have a floor. */
+ * divisors have a floor; under the roots of adagrad and rmsprop eps is one, asgdi_rule_step() sees to
+ * that. */
 #include <float.h>
 
 typedef struct consts {

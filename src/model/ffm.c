@@ -182,5 +182,7 @@ const asgdi_model_entry asgdi_model_ffm = {
                                  [ASGD_RULE_ftrl]     = 0.1},
                  .adagrad_eps = 1,
                  .patience    = 2},
+    .sparse   = true,
+    .fields   = true,
     .parse    = parse,
 };

@@ -143,5 +143,6 @@ const asgdi_model_entry asgdi_model_fm = {
                                  [ASGD_RULE_ftrl]     = 0.1},
                  .adagrad_eps = 1,
                  .patience    = 2},
+    .sparse   = true,
     .parse    = parse,
 };

@@ -7,21 +7,15 @@
  * not divided by the number of labels, so that a label learns as fast as it would alone. */
 #include "model/labels.h"
 
-#include <float.h>
-#include <string.h>
-
 /* Whether the first of the best-scored labels is one of the example's own: whether no label is above
  * the best of those, nor is an earlier one as good. */
 static bool best_is_own(const float *z, uint32_t labels, const uint32_t *own, uint32_t n)
 {
-    float    best  = -FLT_MAX;
-    uint32_t first = UINT32_MAX, better = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (z[own[i]] <= best && first != UINT32_MAX) continue;
-        first = own[i];
-        best  = z[first];
-    }
-    if (first == UINT32_MAX) return false;
+    if (n == 0) return false;
+    uint32_t first = own[0], better = 0;
+    for (uint32_t i = 1; i < n; i++)
+        if (z[own[i]] > z[first]) first = own[i];
+    const float best = z[first];
     for (uint32_t j = 0; j < first; j++) better += z[j] >= best;
     for (uint32_t j = first; j < labels; j++) better += z[j] > best;
     return better == 0;

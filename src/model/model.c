@@ -154,6 +154,22 @@ asgd_status asgdi_model_set_encoding(asgd_model *m, const asgd_encoding *e)
     return asgdi_encoding_copy(&m->encoding, e);
 }
 
+asgd_status asgdi_model_check_schema(const asgd_model *m, const asgd_schema *d, const char *what)
+{
+    if (d->features > m->schema.features)
+        return ASGD_FAIL(EMISMATCH,
+                         "%s has %u features, the model was made for %u: the same kind of data?",
+                         what, d->features, m->schema.features);
+    if (m->entry && m->entry->sparse && d->dense)
+        return ASGD_FAIL(EMISMATCH, "%s is a dense table, the model %s needs sparse data", what,
+                         m->ops.name);
+    if (m->entry && m->entry->fields && (d->fields == 0 || d->fields > m->schema.fields))
+        return ASGD_FAIL(EMISMATCH,
+                         "%s has %u fields, the model was made for %u: the same kind of data?",
+                         what, d->fields, m->schema.fields);
+    return ASGD_OK;
+}
+
 asgd_status asgdi_model_check_encoding(const asgd_model *m, const asgd_encoding *e, bool from_file,
                                        const char *what)
 {

@@ -20,6 +20,7 @@ typedef struct asgdi_model_entry {
     const asgd_model_ops *ops;
     const char           *help; /* "one line\n\toption=default  what it does\n..." */
     asgdi_model_defaults  defaults;
+    bool                  sparse, fields; /* data that it cannot do without */
     /* *self from "key=value ..." ; EINVAL names the option and what is allowed */
     asgd_status (*parse)(void *self, const char *options);
 } asgdi_model_entry;
@@ -49,6 +50,8 @@ bool asgdi_option_next(const char **s, char key[32], char value[128], asgd_statu
 asgd_status asgdi_model_set_labels(asgd_model *m, const float *labels, uint32_t n);
 /* The model's rows are these features from now on. */
 asgd_status asgdi_model_set_encoding(asgd_model *m, const asgd_encoding *e);
+/* EMISMATCH: the model cannot read data like these. */
+asgd_status asgdi_model_check_schema(const asgd_model *m, const asgd_schema *d, const char *what);
 /* EMISMATCH: data with encoding e (NULL: none; from_file: not a caller's arrays) do not have the
  * features of the model's rows. */
 asgd_status asgdi_model_check_encoding(const asgd_model *m, const asgd_encoding *e, bool from_file,

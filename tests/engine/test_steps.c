@@ -487,6 +487,45 @@ static void progressive_is_one_pass(void **state)
     clicks_free(&d);
 }
 
+/* ---- data that a model cannot read ---- */
+
+static void refuse_all(asgd_model *m, asgd_source *s, const char *text)
+{
+    float        out[20];
+    asgd_metrics metrics;
+    fails(asgd_train(m, s, NULL, NULL), ASGD_EMISMATCH, text);
+    fails(asgd_eval(m, s, 1, &metrics), ASGD_EMISMATCH, text);
+    fails(asgd_predict(m, s, 1, out), ASGD_EMISMATCH, text);
+}
+
+static void other_data_are_refused(void **state)
+{
+    (void)state;
+    clicks       d;
+    asgd_source *dense, *other;
+    asgd_model  *fm, *ffm;
+    float        x[20 * FEATURES] = {0}, out[20];
+    clicks_make(&d, 20, 2, 8);
+    ok(asgd_source_dense(&dense, x, d.y, 20, FEATURES, 2));
+    ok(asgd_source_sparse(&other, d.start, d.idx, d.val, d.y, 20, FEATURES, 2));
+    ok(asgd_model_named(&fm, "fm", "", &d.source.schema));
+    ok(asgd_model_named(&ffm, "ffm", "", &d.source.schema));
+    refuse_all(fm, dense, "sparse");
+    refuse_all(ffm, dense, "sparse");
+    refuse_all(ffm, other, "0 fields, the model was made for 7");
+    ok(asgd_predict(fm, other, 1, out));
+    d.source.schema.fields = FIELDS + 1; /* the last is one that the model does not know */
+    refuse_all(ffm, &d.source, "8 fields, the model was made for 7");
+    ok(asgd_predict(fm, &d.source, 1, out));
+    d.source.schema.fields = FIELDS - 1;
+    ok(asgd_predict(ffm, &d.source, 1, out));
+    asgd_model_free(fm);
+    asgd_model_free(ffm);
+    asgd_source_close(dense);
+    asgd_source_close(other);
+    clicks_free(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -497,6 +536,7 @@ int main(void)
         cmocka_unit_test(hot_rows_and_shared_ones_are_exact),
         cmocka_unit_test(online_loss_is_that_of_a_plain_loop),
         cmocka_unit_test(progressive_is_one_pass),
+        cmocka_unit_test(other_data_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
