@@ -98,3 +98,43 @@ void asgdk_rule_derive(asgd_rule_kind kind, float *row, uint32_t pad, const asgd
         row[i]     = -soft / (FLT_MIN > den ? FLT_MIN : den);
     }
 }
+
+/* Takes n elements of `size` bytes off the memory; at NULL counts only. */
+static void *take(unsigned char *memory, size_t *at, size_t n, size_t size)
+{
+    void *p = memory ? memory + *at : NULL;
+    *at += (n * size + 63) & ~(size_t)63;
+    return p;
+}
+
+static size_t lay_out(asgdk_ffm *p, unsigned char *memory, uint32_t fields, uint32_t cell)
+{
+    const size_t f = fields, pad = asgdk_pad(fields * cell);
+    size_t       at = 0;
+    (void)take(memory, &at, 1, sizeof *p);
+    *p          = (asgdk_ffm){.fields = fields, .cell = cell, .pad = (uint32_t)pad};
+    p->sum      = take(memory, &at, (f + 2) * pad, sizeof *p->sum);
+    p->entry    = take(memory, &at, f, sizeof *p->entry);
+    p->present  = take(memory, &at, f, sizeof *p->present);
+    p->stale    = take(memory, &at, f, sizeof *p->stale);
+    p->run      = take(memory, &at, f, sizeof *p->run);
+    p->row      = take(memory, &at, f + ASGDK_CELLS, sizeof *p->row);
+    p->local    = take(memory, &at, f, sizeof *p->local);
+    p->of_field = take(memory, &at, f, sizeof *p->of_field);
+    p->x        = take(memory, &at, pad + 16, sizeof *p->x);
+    for (uint32_t i = 0; memory && i < ASGDK_CELLS; i++) p->row[f + i] = p->sum + (f + 1) * pad;
+    return at;
+}
+
+size_t asgdk_ffm_bytes(uint32_t fields, uint32_t cell)
+{
+    asgdk_ffm none;
+    return lay_out(&none, NULL, fields, cell);
+}
+
+asgdk_ffm *asgdk_ffm_lay_out(void *memory, uint32_t fields, uint32_t cell)
+{
+    asgdk_ffm *p = memory;
+    lay_out(p, memory, fields, cell);
+    return p;
+}

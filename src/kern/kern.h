@@ -60,20 +60,30 @@ typedef void asgdk_fm_fn(const asgd_view *t, float *local, size_t local_stride, 
 
 /* Field-aware machines: rows of `fields` cells of `cell` floats (4, or a multiple of 8), padded; and
  * what is known of one example between its score and its emission.  Zeroed at first. */
-enum { ASGDK_CELL_MAX = 128 };
+enum { ASGDK_CELL_MAX = 128, ASGDK_CELLS = 4 };
 typedef struct asgdk_run {
     uint32_t from, to; /* floats of a row */
 } asgdk_run;
 typedef struct asgdk_ffm {
     uint32_t   fields, cell, pad;
-    float     *sum;     /* [fields + 1][pad] */
+    float     *sum;     /* [fields + 1][pad], and a row of zeros */
     uint32_t  *entry;   /* [fields] a field's last entry + 1; 0: none */
     uint16_t  *present; /* [fields] those the example has, increasing */
     uint8_t   *stale;   /* [fields] */
     asgdk_run *run;     /* [fields] */
     uint32_t   n_present, n_runs;
     bool       several; /* a field has more than one entry */
+    /* whole examples, one entry in every field: without sums */
+    bool      sums;  /* not even then: the emission wants them */
+    bool      whole; /* it is one */
+    float   **row; /* [fields + ASGDK_CELLS] in the order of fields; the last ones are zero rows */
+    float   **local;    /* [fields] */
+    uint32_t *of_field; /* [fields] its entry */
+    float    *x;        /* [pad + 16] its value, for every float of its cell */
 } asgdk_ffm;
+/* Bytes that one takes, arrays included, a multiple of 64; and lays it out in that much zeroed memory. */
+size_t       asgdk_ffm_bytes(uint32_t fields, uint32_t cell);
+asgdk_ffm   *asgdk_ffm_lay_out(void *memory, uint32_t fields, uint32_t cell);
 typedef void asgdk_ffm_fn(const asgd_view *t, float *local, size_t local_stride, asgdk_ffm *s,
                           uint32_t n, const uint32_t *idx, const uint16_t *field, const float *val,
                           float xs, float slope, const asgdk_step *p);

@@ -68,6 +68,19 @@ static inline vf vrsqrt(vf x)
     return y * _mm256_fmadd_ps(half, y * y, _mm256_set1_ps(1.5f));
 }
 
+/* Rows of cells of four floats become columns. */
+static inline __attribute__((always_inline)) void vcells(vf x[2])
+{
+    const vf a = _mm256_permute2f128_ps(x[0], x[1], 0x20);
+    x[1]       = _mm256_permute2f128_ps(x[0], x[1], 0x31);
+    x[0]       = a;
+}
+static inline __attribute__((always_inline)) vf vwithout(vf x, uint32_t cell)
+{
+    return cell ? _mm256_zextps128_ps256(_mm256_castps256_ps128(x))
+                : _mm256_blend_ps(x, _mm256_setzero_ps(), 0x0f);
+}
+
 #include "kern/kern_plain_rows.h"
 
 /* How many of idx[0..8) are below the bound. */

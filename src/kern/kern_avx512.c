@@ -14,9 +14,12 @@
 
 #define KERN_TABLE asgdk_avx512
 #define KERN_NAME "avx512"
+#define NARROW asgdk_avx2
 #define VW 16
 #define MAX_UNITS 26 /* 13 accumulators, of 32 registers: wider tiles gain nothing */
 typedef __m512 vf;
+
+extern const asgd_kern asgdk_avx2;
 
 #define vset _mm512_set1_ps
 #define vload _mm512_loadu_ps
@@ -34,13 +37,19 @@ static inline __mmask16 first_lanes(size_t m)
 {
     return (__mmask16)((1u << m) - 1);
 }
-static inline vf vloadn(const float *p, size_t m)
+/* Half a vector, which is what rows end with, without a mask: a masked access of 64 bytes reaches into the
+ * next cache line, and waits for it though no lane of it is wanted. */
+static inline __attribute__((always_inline)) vf vloadn(const float *p, size_t m)
 {
+    if (m == 8) return _mm512_zextps256_ps512(_mm256_loadu_ps(p));
     return _mm512_maskz_loadu_ps(first_lanes(m), p);
 }
-static inline void vstoren(float *p, vf x, size_t m)
+static inline __attribute__((always_inline)) void vstoren(float *p, vf x, size_t m)
 {
-    _mm512_mask_storeu_ps(p, first_lanes(m), x);
+    if (m == 8)
+        _mm256_storeu_ps(p, _mm512_castps512_ps256(x));
+    else
+        _mm512_mask_storeu_ps(p, first_lanes(m), x);
 }
 static inline vf vfirst(vf x, size_t m)
 {
@@ -56,6 +65,21 @@ static inline vf vrsqrt(vf x)
 {
     const vf y = _mm512_rsqrt14_ps(x), half = _mm512_mul_ps(_mm512_set1_ps(-0.5f), x);
     return y * _mm512_fmadd_ps(half, y * y, _mm512_set1_ps(1.5f));
+}
+
+/* Rows of cells of four floats become columns. */
+static inline __attribute__((always_inline)) void vcells(vf x[4])
+{
+    const vf a = _mm512_shuffle_f32x4(x[0], x[1], 0x44), b = _mm512_shuffle_f32x4(x[0], x[1], 0xee);
+    const vf c = _mm512_shuffle_f32x4(x[2], x[3], 0x44), d = _mm512_shuffle_f32x4(x[2], x[3], 0xee);
+    x[0] = _mm512_shuffle_f32x4(a, c, 0x88);
+    x[1] = _mm512_shuffle_f32x4(a, c, 0xdd);
+    x[2] = _mm512_shuffle_f32x4(b, d, 0x88);
+    x[3] = _mm512_shuffle_f32x4(b, d, 0xdd);
+}
+static inline __attribute__((always_inline)) vf vwithout(vf x, uint32_t cell)
+{
+    return _mm512_maskz_mov_ps((__mmask16) ~(0xfu << (4 * cell)), x);
 }
 
 #include "kern/kern_plain_rows.h"

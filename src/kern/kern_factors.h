@@ -85,6 +85,9 @@ INLINE float fm_tile(int units, bool ones, const asgd_view *t, uint32_t n, uint3
 static float fm_score(const asgd_view *view, uint32_t pad, uint32_t n, const uint32_t *idx,
                       const float *val, float xs, float *sum)
 {
+#ifdef NARROW
+    if (pad == UNIT) return NARROW.fm_score(view, pad, n, idx, val, xs, sum);
+#endif
     const uint32_t own   = own_entries(view, n, idx);
     float          twice = 0;
     asgd_view      t     = *view;
@@ -308,11 +311,139 @@ static float ffm_score_several(const asgdk_ffm *p, const asgd_view *t, uint32_t 
     return 0.5f * (fold1(sum) - self);
 }
 
+/* ---- ffm, whole examples: one entry in every field, cells of four floats ----
+ *
+ * The usual case, without S: the cell of row j towards field g meets that of row g towards field j and
+ * no other, so rows are taken C at a time, C the cells of a vector, and the C x C cells that rows J..
+ * have towards fields G.. are paired with those that rows G.. have towards J.., transposed in registers.
+ * Both sides of such a pair of blocks are changed at once, each by the other as it was. */
+
+#if VW > 1
+enum { C = VW / QUAD, CELL = QUAD };
+
+/* The rows of a whole example in the order of fields, and C more of zeros; false: it is not one. */
+static bool ffm_whole(asgdk_ffm *p, const asgd_view *t, uint32_t n, const uint32_t *idx,
+                      const uint16_t *field, const float *val)
+{
+    if (p->cell != CELL || n != p->fields || p->sums) return false;
+    for (uint32_t f = 0; f < n; f++) p->row[f] = NULL;
+    for (uint32_t e = 0; e < n; e++) {
+        float **at = &p->row[field[e]];
+        if (*at) return false;
+        *at                   = row_at(t, idx[e]);
+        p->of_field[field[e]] = e;
+    }
+    if (val)
+        for (uint32_t f = 0; f < n; f++)
+            for (uint32_t i = 0; i < CELL; i++) p->x[f * CELL + i] = val[p->of_field[f]];
+    return true;
+}
+
+/* Floats of a row from column `at` on that a vector takes: rows end with whole units. */
+INLINE size_t ffm_width(uint32_t pad, uint32_t at)
+{
+    return pad - at < VW ? pad - at : VW;
+}
+
+/* C rows' cells from column `at` on. */
+INLINE void ffm_block(float *const *row, uint32_t at, size_t m, vf *out)
+{
+    if (m == VW)
+        UNROLL for (int i = 0; i < C; i++) out[i] = rload(row[i] + at);
+    else
+        UNROLL for (int i = 0; i < C; i++) out[i] = rloadn(row[i] + at, m);
+}
+
+INLINE float ffm_score_whole(const asgdk_ffm *p, bool ones)
+{
+    vf sum[2] = {vset(0), vset(0)};
+    for (uint32_t j = 0; j < p->fields; j += C) {
+        float *const *row = p->row + j;
+        const size_t  m   = ffm_width(p->pad, j * CELL);
+        vf            a[C], b[C], acc[C];
+        UNROLL for (int i = 0; i < C; i++) acc[i] = vset(0);
+        for (uint32_t g = 0; g < j; g += C) {
+            ffm_block(row, g * CELL, VW, a);
+            ffm_block(p->row + g, j * CELL, m, b);
+            vcells(b);
+            UNROLL for (int i = 0; i < C; i++)
+            {
+                if (!ones) a[i] = a[i] * vload(p->x + g * CELL);
+                acc[i] = vfma(a[i], b[i], acc[i]);
+            }
+        }
+        ffm_block(row, j * CELL, m, a);
+        UNROLL for (int i = 0; i < C; i++) b[i] = a[i];
+        vcells(b);
+        UNROLL for (int i = 1; i < C; i++)
+        {
+            vf lower = vfirst(a[i], (size_t)i * CELL);
+            if (!ones) lower = lower * vload(p->x + j * CELL);
+            acc[i] = vfma(lower, b[i], acc[i]);
+        }
+        UNROLL for (int i = 0; i < C; i++)
+        {
+            if (!ones) acc[i] = acc[i] * vset(p->x[(j + (uint32_t)i) * CELL]);
+            sum[i & 1] = sum[i & 1] + acc[i];
+        }
+    }
+    return fold1(sum[0] + sum[1]);
+}
+
+/* Changes C rows from field j on, by gradients g of the m floats from column `at` on. */
+INLINE void ffm_change(rule_step *f, int merged, int local_slots, const asgdk_ffm *p, bool ones,
+                       uint32_t j, uint32_t at, size_t m, vf a, const vf *g, const consts *c)
+{
+    UNROLL for (uint32_t i = 0; i < C; i++)
+    {
+        if (j + i >= p->fields) break;
+        vf x = a * g[i];
+        if (!ones) x = x * (vset(p->x[(j + i) * CELL]) * vload(p->x + at));
+        if (m == VW)
+            change(f, merged, local_slots, p->row[j + i] + at,
+                   local_slots ? p->local[j + i] + at : NULL, p->pad, x, VW, c);
+        else
+            change(f, merged, local_slots, p->row[j + i] + at,
+                   local_slots ? p->local[j + i] + at : NULL, p->pad, x, m, c);
+    }
+}
+
+INLINE void ffm_apply_whole(rule_step *f, int merged, int local_slots, float *local,
+                            size_t local_stride, const asgdk_ffm *p, bool ones, const uint32_t *idx,
+                            float slope, const consts *c)
+{
+    const vf a = vset(slope);
+    if (local_slots)
+        for (uint32_t k = 0; k < p->fields; k++)
+            p->local[k] = local + idx[p->of_field[k]] * local_stride;
+    for (uint32_t j = 0; j < p->fields; j += C) {
+        const size_t m = ffm_width(p->pad, j * CELL);
+        vf           x[C], y[C];
+        for (uint32_t g = 0; g < j; g += C) {
+            ffm_block(p->row + j, g * CELL, VW, x);
+            ffm_block(p->row + g, j * CELL, m, y);
+            vcells(x);
+            vcells(y);
+            ffm_change(f, merged, local_slots, p, ones, j, g * CELL, VW, a, y, c);
+            ffm_change(f, merged, local_slots, p, ones, g, j * CELL, m, a, x, c);
+        }
+        ffm_block(p->row + j, j * CELL, m, x);
+        vcells(x);
+        UNROLL for (uint32_t i = 0; i < C; i++) x[i] = vwithout(x[i], i);
+        ffm_change(f, merged, local_slots, p, ones, j, j * CELL, m, a, x, c);
+    }
+}
+#endif
+
 static float ffm_score(const asgd_view *view, asgdk_ffm *p, uint32_t n, const uint32_t *idx,
                        const uint16_t *field, const float *val, float xs)
 {
     const asgd_view t = *view;
     float           s;
+#if VW > 1
+    p->whole = ffm_whole(p, &t, n, idx, field, val);
+    if (p->whole) return xs * xs * (val ? ffm_score_whole(p, false) : ffm_score_whole(p, true));
+#endif
     ffm_fields(p, n, field);
     if (p->several)
         s = ffm_score_several(p, &t, n, idx, field, val);
@@ -338,6 +469,15 @@ INLINE void ffm_apply(rule_step *f, int merged, int local_slots, const asgd_view
 {
     const asgd_view t = *view;
     const consts    c = prepare(step);
+#if VW > 1
+    if (p->whole && val)
+        ffm_apply_whole(f, merged, local_slots, local, local_stride, p, false, idx, slope * xs * xs,
+                        &c);
+    else if (p->whole)
+        ffm_apply_whole(f, merged, local_slots, local, local_stride, p, true, idx, slope * xs * xs,
+                        &c);
+    if (p->whole) return;
+#endif
     for (uint32_t e = 0; e < n; e++) {
         float      *row = row_at(&t, idx[e]), *s = p->sum + (size_t)field[e] * p->pad;
         float      *l = local_slots ? local + idx[e] * local_stride : NULL;
@@ -362,20 +502,31 @@ INLINE void ffm_apply(rule_step *f, int merged, int local_slots, const asgd_view
     }
 }
 
-#define DEFINE(name, merged, local_slots, together)                                              \
-    static void name##_fm(const asgd_view *t, float *local, size_t local_stride, uint32_t pad,   \
-                          uint32_t n, const uint32_t *idx, const float *val, float xs,           \
-                          float slope, const float *sum, const asgdk_step *p)                    \
-    {                                                                                            \
-        fm_apply(name, merged, local_slots, t, local, local_stride, pad, n, idx, val, xs, slope, \
-                 sum, p);                                                                        \
-    }                                                                                            \
-    static void name##_ffm(const asgd_view *t, float *local, size_t local_stride, asgdk_ffm *s,  \
-                           uint32_t n, const uint32_t *idx, const uint16_t *field,               \
-                           const float *val, float xs, float slope, const asgdk_step *p)         \
-    {                                                                                            \
-        ffm_apply(name, merged, local_slots, t, local, local_stride, s, n, idx, field, val, xs,  \
-                  slope, p);                                                                     \
+/* Where rows of 8 floats, fm's usual ones, would leave half a vector empty, a narrower variant. */
+#ifdef NARROW
+#define NARROW_FM(kind) (pad == UNIT ? NARROW.fm[kind] : NULL)
+#else
+#define NARROW_FM(kind) NULL
+#endif
+
+#define DEFINE(name, merged, local_slots, together)                                             \
+    static void name##_fm(const asgd_view *t, float *local, size_t local_stride, uint32_t pad,  \
+                          uint32_t n, const uint32_t *idx, const float *val, float xs,          \
+                          float slope, const float *sum, const asgdk_step *p)                   \
+    {                                                                                           \
+        asgdk_fm_fn *narrow = NARROW_FM(ASGD_RULE_##name);                                      \
+        if (narrow)                                                                             \
+            narrow(t, local, local_stride, pad, n, idx, val, xs, slope, sum, p);                \
+        else                                                                                    \
+            fm_apply(name, merged, local_slots, t, local, local_stride, pad, n, idx, val, xs,   \
+                     slope, sum, p);                                                            \
+    }                                                                                           \
+    static void name##_ffm(const asgd_view *t, float *local, size_t local_stride, asgdk_ffm *s, \
+                           uint32_t n, const uint32_t *idx, const uint16_t *field,              \
+                           const float *val, float xs, float slope, const asgdk_step *p)        \
+    {                                                                                           \
+        ffm_apply(name, merged, local_slots, t, local, local_stride, s, n, idx, field, val, xs, \
+                  slope, p);                                                                    \
     }
 RULES(DEFINE)
 #undef DEFINE

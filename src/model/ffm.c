@@ -73,41 +73,17 @@ static asgd_status shape(void *self, const asgd_schema *d, asgd_table *tables, i
     return ASGD_OK;
 }
 
-static size_t aligned(size_t bytes)
-{
-    return (bytes + 63) & ~(size_t)63;
-}
-
 static size_t state_bytes(const void *self)
 {
     const ffm *m = self;
-    size_t     f = m->fields;
-    return aligned(sizeof(asgdk_ffm)) +
-           aligned((f + 2) * asgdk_pad((uint32_t)f * m->cell) * sizeof(float)) +
-           aligned(f * sizeof(uint32_t)) + aligned(f * sizeof(uint16_t)) + aligned(f) +
-           aligned(f * sizeof(asgdk_run));
+    return asgdk_ffm_bytes(m->fields, m->cell);
 }
 
 /* The scratch is zeroed once and kept, so the first use lays it out. */
 static asgdk_ffm *state(const ffm *m, void *scratch)
 {
     asgdk_ffm *p = scratch;
-    if (p->sum) return p;
-    const size_t   f  = m->fields;
-    unsigned char *at = (unsigned char *)scratch + aligned(sizeof *p);
-    p->fields         = m->fields;
-    p->cell           = m->cell;
-    p->pad            = asgdk_pad(m->fields * m->cell);
-    p->sum            = (float *)(void *)at;
-    at += aligned((f + 2) * p->pad * sizeof(float));
-    p->entry = (uint32_t *)(void *)at;
-    at += aligned(f * sizeof *p->entry);
-    p->present = (uint16_t *)(void *)at;
-    at += aligned(f * sizeof *p->present);
-    p->stale = at;
-    at += aligned(f);
-    p->run = (asgdk_run *)(void *)at;
-    return p;
+    return p->sum ? p : asgdk_ffm_lay_out(scratch, m->fields, m->cell);
 }
 
 static float score(const void *self, const asgd_sink *g, const asgdi_example *x, void *scratch)

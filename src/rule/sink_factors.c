@@ -10,6 +10,9 @@
 /* Floats at the beginning of a table that live in the core's own cache: where rows are numbered by
  * falling frequency, those everybody reads. */
 enum { NEAR_FLOATS = 1 << 16 };
+/* Of a longer row the beginning is asked for; the rest comes by itself, as the processor sees where this
+ * leads, and asking for it would only fill the few places for lines that are on their way. */
+enum { PREFETCHED = 16 };
 
 static float *local_of(const asgd_sink *s, int table)
 {
@@ -25,6 +28,7 @@ float asgdi_fm_score(const asgd_sink *s, int table, uint32_t n, const uint32_t *
 float asgdi_ffm_score(const asgd_sink *s, int table, asgdk_ffm *p, uint32_t n, const uint32_t *idx,
                       const uint16_t *field, const float *val, float xs)
 {
+    p->sums = s->kind == ASGDI_ACCUMULATE;
     return s->k->ffm_score(&s->views[table], p, n, idx, field, val, xs);
 }
 
@@ -96,7 +100,8 @@ void asgdi_prefetch(const asgd_sink *s, int table, uint32_t n, const uint32_t *i
 {
     const asgdi_table *x    = &s->p->table[table];
     const uint64_t     near = NEAR_FLOATS / x->stride;
+    const uint32_t     most = x->stride < PREFETCHED ? (uint32_t)x->stride : PREFETCHED;
     uint32_t           m    = n;
     while (m > 0 && idx[m - 1] >= near) m--;
-    if (m < n) s->k->prefetch(&s->views[table], (uint32_t)x->stride, n - m, idx + m);
+    if (m < n) s->k->prefetch(&s->views[table], most, n - m, idx + m);
 }

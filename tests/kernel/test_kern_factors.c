@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { MAX_N = 200, ROWS = 460, MAX_PAD = 136, MAX_ROW = 3 * 1024 };
 
@@ -198,10 +199,10 @@ static void test_fm(void **state)
 enum { FFM_ROWS = 120, FFM_MAX_N = 70 };
 
 typedef struct ffm_case {
-    table     t;
-    float    *local; /* [rows][pad] */
-    uint32_t  fields, cell, dim;
-    asgdk_ffm state; /* lives from example to example, as a worker's does */
+    table      t;
+    float     *local; /* [rows][pad] */
+    uint32_t   fields, cell, dim;
+    asgdk_ffm *state; /* lives from example to example, as a worker's does */
     /* the example */
     uint32_t n, idx[FFM_MAX_N];
     uint16_t field[FFM_MAX_N];
@@ -227,14 +228,7 @@ static void open_ffm(ffm_case *x, asgd_rule_kind kind, uint32_t fields, uint32_t
                         .cell   = cell,
                         .dim    = fields * cell,
     };
-    x->state = (asgdk_ffm){.fields  = fields,
-                           .cell    = cell,
-                           .pad     = pad,
-                           .sum     = zeros((size_t)(fields + 1) * pad, sizeof(float)),
-                           .entry   = zeros(fields, sizeof *x->state.entry),
-                           .present = zeros(fields, sizeof *x->state.present),
-                           .stale   = zeros(fields, sizeof *x->state.stale),
-                           .run     = zeros(fields, sizeof *x->state.run)};
+    x->state = asgdk_ffm_lay_out(zeros(1, asgdk_ffm_bytes(fields, cell)), fields, cell);
     for (uint32_t r = 0; r < FFM_ROWS; r++)
         fill_row(table_row(&x->t, r), x->local + (size_t)r * pad, x->dim, pad, kind);
 }
@@ -288,7 +282,7 @@ static double ffm_model(const ffm_case *x, double *scale)
 static void check_ffm_score(const asgd_kern *k, ffm_case *x)
 {
     double       scale, want = ffm_model(x, &scale);
-    const double s = k->ffm_score(&x->t.view, &x->state, x->n, x->idx, x->field,
+    const double s = k->ffm_score(&x->t.view, x->state, x->n, x->idx, x->field,
                                   x->values ? x->val : NULL, x->xs);
     CHECK(fabs(s - want) <= 3e-6 * scale, "%s ffm %u fields of %u, n %u, own %u: %g, not %g",
           k->name, x->fields, x->cell, x->n, (unsigned)x->t.view.n_own, s, want);
@@ -344,7 +338,7 @@ static void check_ffm(const asgd_kern *k, asgd_rule_kind kind, ffm_case *x, floa
     float           *lu = copy(x->local, (size_t)FFM_ROWS * pad);
     char             what[100];
     check_ffm_score(k, x);
-    k->ffm[kind](&x->t.view, asgdk_rule_slots(kind).local ? x->local : NULL, pad, &x->state, x->n,
+    k->ffm[kind](&x->t.view, asgdk_rule_slots(kind).local ? x->local : NULL, pad, x->state, x->n,
                  x->idx, x->field, x->values ? x->val : NULL, x->xs, slope, &p);
     ffm_change(k, kind, x, &was, &u, lu, slope, &p);
     snprintf(what, sizeof what, "%s ffm rule %d, %u fields of %u, n %u", k->name, (int)kind,
@@ -416,7 +410,7 @@ static void test_not_finite(void **state)
             const bool self =
                 (r == 1 && c / CELL == 3) || (r == 4 && c / CELL == 0) || (r == 6 && c / CELL == 1);
             const float fm  = k->fm_score(&x.t.view, PAD, 3, idx, NULL, 1, sum);
-            const float ffm = k->ffm_score(&x.t.view, &x.state, 3, idx, field, NULL, 1);
+            const float ffm = k->ffm_score(&x.t.view, x.state, 3, idx, field, NULL, 1);
             CHECK(isnan(fm) == mine, "%s fm row %u column %u", k->name, r, c);
             CHECK(self || isnan(ffm) == (mine && pair), "%s ffm row %u column %u", k->name, r, c);
             free_arrays();
@@ -447,20 +441,10 @@ static void *race(void *rows)
     const asgd_kern      *k       = asgdk_variant(1);
     const asgd_view       t       = {.shared = rows, .stride = RACE_STRIDE};
     const asgdk_step      p       = make_step(3, 1);
-    float                 sums[(RACE_FIELDS + 1) * RACE_PAD] = {0}, sum[RACE_PAD];
-    float                 local[10 * RACE_PAD] = {0}, xs = 0.25f;
-    uint32_t              entry[RACE_FIELDS] = {0};
-    uint16_t              present[RACE_FIELDS];
-    uint8_t               stale[RACE_FIELDS] = {0};
-    asgdk_run             run[RACE_FIELDS];
-    asgdk_ffm             x = {.fields  = RACE_FIELDS,
-                               .cell    = 4,
-                               .pad     = RACE_PAD,
-                               .sum     = sums,
-                               .entry   = entry,
-                               .present = present,
-                               .stale   = stale,
-                               .run     = run};
+    float                 sum[RACE_PAD], local[10 * RACE_PAD] = {0}, xs = 0.25f;
+    void                 *memory = calloc(1, asgdk_ffm_bytes(RACE_FIELDS, 4));
+    asgdk_ffm            *x      = memory ? asgdk_ffm_lay_out(memory, RACE_FIELDS, 4) : NULL;
+    if (!x) return rows; /* the test sees that */
     for (int round = 0; round < 20; round++)
         for (asgd_rule_kind kind = ASGD_RULE_sgd; kind < ASGD_RULES; kind++) {
             const uint32_t from = (uint32_t)round % 3,
@@ -469,10 +453,11 @@ static void *race(void *rows)
             float slope = k->fm_score(&t, RACE_PAD, n, idx + from, NULL, xs, sum);
             k->fm[kind](&t, local, RACE_PAD, RACE_PAD, n, idx + from, NULL, xs, slope * 1e-3f, sum,
                         &p);
-            slope = k->ffm_score(&t, &x, n, idx + from, field + from, NULL, xs);
-            k->ffm[kind](&t, local, RACE_PAD, &x, n, idx + from, field + from, NULL, xs,
+            slope = k->ffm_score(&t, x, n, idx + from, field + from, NULL, xs);
+            k->ffm[kind](&t, local, RACE_PAD, x, n, idx + from, field + from, NULL, xs,
                          slope * 1e-3f, &p);
         }
+    free(memory);
     return NULL;
 }
 
@@ -483,7 +468,11 @@ static void test_atomic_races(void **state)
     float    *rows = floats(10 * RACE_STRIDE);
     pthread_t thread[2];
     for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&thread[i], NULL, race, rows), 0);
-    for (int i = 0; i < 2; i++) assert_int_equal(pthread_join(thread[i], NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        void *failed;
+        assert_int_equal(pthread_join(thread[i], &failed), 0);
+        assert_null(failed);
+    }
     free_arrays();
 }
 

@@ -41,11 +41,7 @@ typedef struct world {
     asgd_view     views[2];
     asgd_sink     s;
     float         sum[(FIELDS + 1) * MAX_PAD];
-    asgdk_ffm     ffm;
-    uint32_t      entry[FIELDS];
-    uint16_t      present[FIELDS];
-    uint8_t       stale[FIELDS];
-    asgdk_run     run[FIELDS];
+    asgdk_ffm    *ffm;
 } world;
 
 typedef struct example {
@@ -81,15 +77,11 @@ static world *open_world(machine m, const asgd_kern *k, asgd_rule rule, asgdi_si
     asgdi_rule_step(&rule, 0.25, 1, &o->s.step);
     const uint32_t pad = o->p.table[1].pad;
     assert_true(pad <= MAX_PAD);
-    if (m.cell)
-        o->ffm = (asgdk_ffm){.fields  = FIELDS,
-                             .cell    = m.cell,
-                             .pad     = pad,
-                             .sum     = o->sum,
-                             .entry   = o->entry,
-                             .present = o->present,
-                             .stale   = o->stale,
-                             .run     = o->run};
+    if (m.cell) {
+        void *memory = asgdi_calloc(1, asgdk_ffm_bytes(FIELDS, m.cell));
+        assert_non_null(memory);
+        o->ffm = asgdk_ffm_lay_out(memory, FIELDS, m.cell);
+    }
     return o;
 }
 
@@ -98,6 +90,7 @@ static void close_world(world *o)
     asgdi_sink_free(&o->s);
     asgdi_private_free(&o->w);
     asgdi_params_free(&o->p);
+    asgdi_free(o->ffm);
     asgdi_free(o);
 }
 
@@ -128,7 +121,7 @@ static example make_example(bool crowded)
 static double score(world *o, const example *x)
 {
     const float *val = x->values ? x->val : NULL;
-    return o->m.cell ? asgdi_ffm_score(&o->s, 1, &o->ffm, x->n, x->idx, x->field, val, x->xs)
+    return o->m.cell ? asgdi_ffm_score(&o->s, 1, o->ffm, x->n, x->idx, x->field, val, x->xs)
                      : asgdi_fm_score(&o->s, 1, x->n, x->idx, val, x->xs, o->sum);
 }
 
@@ -137,7 +130,7 @@ static void emit(world *o, const example *x, float slope)
     const float *val = x->values ? x->val : NULL;
     score(o, x);
     if (o->m.cell)
-        asgdi_emit_ffm(&o->s, 1, &o->ffm, x->n, x->idx, x->field, val, x->xs, slope);
+        asgdi_emit_ffm(&o->s, 1, o->ffm, x->n, x->idx, x->field, val, x->xs, slope);
     else
         asgdi_emit_fm(&o->s, 1, x->n, x->idx, val, x->xs, slope, o->sum);
 }
