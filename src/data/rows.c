@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_EXAMPLES = 256, FIRST_ENTRIES = 4096, SHORT = 64 };
+enum { FIRST_EXAMPLES = 256, FIRST_ENTRIES = 4096, SHORT = 64, FEW = 8 };
 
 static bool resize(void *array, size_t n, size_t size)
 {
@@ -85,6 +85,28 @@ static uint32_t count_smaller(const uint32_t *idx, uint32_t n, uint32_t *place)
     return sum;
 }
 
+/* The same where each is compared with each, and no branch depends on their order. */
+static bool sort_few(uint32_t *idx, float *val, uint16_t *field, uint32_t n)
+{
+    uint32_t x[FEW], place[FEW], sum = 0;
+    float    v[FEW];
+    uint16_t f[FEW];
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t p = 0;
+        for (uint32_t j = 0; j < n; j++) p += idx[j] < idx[i];
+        place[i] = p;
+        sum += p;
+    }
+    if (sum != n * (n - 1) / 2) return false;
+    for (uint32_t i = 0; i < n; i++) x[place[i]] = idx[i];
+    for (uint32_t i = 0; i < n; i++) idx[i] = x[i];
+    for (uint32_t i = 0; val && i < n; i++) v[place[i]] = val[i];
+    for (uint32_t i = 0; val && i < n; i++) val[i] = v[i];
+    for (uint32_t i = 0; field && i < n; i++) f[place[i]] = field[i];
+    for (uint32_t i = 0; field && i < n; i++) field[i] = f[i];
+    return true;
+}
+
 /* false: some are equal, and nothing is done. */
 static bool sort_short(uint32_t *idx, float *val, uint16_t *field, uint32_t n)
 {
@@ -121,6 +143,7 @@ static void sort_keys(uint64_t *key, uint64_t *other, uint32_t n, uint32_t most)
 bool asgdi_entries_sort(uint32_t *idx, float *val, uint16_t *field, uint32_t n, uint64_t *room)
 {
     uint32_t most = 0, falls = 0, equal = 0;
+    if (n <= FEW && sort_few(idx, val, field, n)) return false;
     for (uint32_t j = 1; j < n; j++) falls |= idx[j] <= idx[j - 1];
     if (!falls || (n <= SHORT && sort_short(idx, val, field, n))) return false;
     for (uint32_t j = 0; j < n; j++) {
