@@ -20,6 +20,7 @@
 #include "data/build.h"
 #include "data/cache.h"
 #include "data/classes.h"
+#include "data/find.h"
 #include "data/names.h"
 #include "data/parallel.h"
 #include "data/renumber.h"
@@ -107,11 +108,11 @@ static void parse_part(void *ctx, uint32_t i)
     asgdi_text_part *k = &j->part[i];
     const char      *p = k->begin;
     while (p < k->end) {
-        const char *line = memchr(p, '\n', (size_t)(k->end - p));
-        k->status        = parse_line(j, k, p, line ? line : k->end);
+        const char *line = asgdi_line_end(p, k->end);
+        k->status        = parse_line(j, k, p, line);
         if (k->status != ASGD_OK) return;
         k->lines++;
-        p = line ? line + 1 : k->end;
+        p = line + 1;
     }
 }
 
