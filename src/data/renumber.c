@@ -51,12 +51,13 @@ typedef struct share {
 } share;
 
 typedef struct job {
-    asgdi_whole *w;
-    const char  *name;
+    asgdi_whole     *w;
+    const asgd_kern *k;
+    const char      *name;
     uint32_t     threads; /* that count */
     uint32_t     parts;   /* of examples */
     uint32_t     most;    /* features are at most */
-    uint32_t    *direct;  /* [threads][most + 1], or NULL: tables */
+    uint32_t   **direct;  /* [threads] [most + 1], or NULL: tables */
     table       *table;   /* [threads][threads], thread by thread; then the first [threads] count */
     share       *share;   /* [threads] */
     uint32_t    *key;     /* [rows] */
@@ -64,6 +65,12 @@ typedef struct job {
     bool         map;
     asgdi_u32    no_memory, equal;
 } job;
+
+static const asgd_kern *kernels(void)
+{
+    const asgd_kern *k = asgdk_best();
+    return k ? k : asgdk_variant(0);
+}
 
 static void lack_memory(job *j)
 {
@@ -165,7 +172,12 @@ static void count_direct(void *ctx, uint32_t k)
 {
     job            *j     = ctx;
     const uint32_t *idx   = j->w->idx.p;
-    uint32_t       *count = j->direct + (size_t)k * ((size_t)j->most + 1);
+    uint32_t       *count = asgdi_calloc((size_t)j->most + 1, sizeof *count);
+    j->direct[k]          = count;
+    if (!count) {
+        lack_memory(j);
+        return;
+    }
     const uint64_t  end   = asgdi_part(j->w->entries, j->threads, k + 1);
     for (uint64_t i = asgdi_part(j->w->entries, j->threads, k); i < end; i++) {
         if (i + AHEAD < end) __builtin_prefetch(&count[idx[i + AHEAD]], 1);
@@ -270,6 +282,7 @@ static void add_direct(void *ctx, uint32_t k)
     job           *j     = ctx;
     share         *s     = &j->share[k];
     const uint64_t width = (uint64_t)j->most + 1, end = asgdi_part(width, j->threads, k + 1);
+    uint32_t      *all   = j->direct[0];
     uint64_t       large = 0;
     s->at                = asgdi_calloc(COUNTS, sizeof *s->at);
     if (!s->at) {
@@ -278,9 +291,9 @@ static void add_direct(void *ctx, uint32_t k)
     }
     const uint64_t from = asgdi_part(width, j->threads, k);
     for (uint64_t f = from; f < end; f++) {
-        uint32_t n = j->direct[f];
-        for (uint32_t i = 1; i < j->threads; i++) n = sum_of(n, j->direct[i * width + f]);
-        j->direct[f] = n;
+        uint32_t n = all[f];
+        for (uint32_t i = 1; i < j->threads; i++) n = sum_of(n, j->direct[i][f]);
+        all[f] = n;
         if (n < COUNTS)
             s->at[n]++;
         else
@@ -291,7 +304,7 @@ static void add_direct(void *ctx, uint32_t k)
         return;
     }
     for (uint64_t f = from; large && f < end; f++)
-        if (j->direct[f] >= COUNTS) s->list[s->n++] = falling(j->direct[f], (uint32_t)f);
+        if (all[f] >= COUNTS) s->list[s->n++] = falling(all[f], (uint32_t)f);
     sort_list(s);
 }
 
@@ -348,7 +361,7 @@ static void set_listed(void *ctx, uint32_t k)
         const uint32_t key = (uint32_t)all[r];
         j->key[r]          = key;
         if (j->direct) {
-            j->direct[key] = (uint32_t)r;
+            j->direct[0][key] = (uint32_t)r;
             continue;
         }
         if (r + AHEAD < end) {
@@ -364,13 +377,14 @@ static void set_counted(void *ctx, uint32_t k)
 {
     job           *j     = ctx;
     uint64_t      *at    = j->share[k].at;
+    uint32_t      *all   = j->direct[0];
     const uint64_t width = (uint64_t)j->most + 1, end = asgdi_part(width, j->threads, k + 1);
     for (uint64_t f = asgdi_part(width, j->threads, k); f < end; f++) {
-        const uint32_t n = j->direct[f];
+        const uint32_t n = all[f];
         if (n == 0 || n >= COUNTS) continue;
         const uint64_t r = at[n]++;
         j->key[r]        = (uint32_t)f;
-        j->direct[f]     = (uint32_t)r;
+        all[f]           = (uint32_t)r;
     }
 }
 
@@ -415,8 +429,8 @@ static void map_entries(const job *j, uint32_t *idx, uint64_t begin, uint64_t en
 {
     for (uint64_t i = begin; i < end; i++) {
         if (j->direct) {
-            if (i + AHEAD < last) __builtin_prefetch(&j->direct[idx[i + AHEAD]]);
-            idx[i] = j->direct[idx[i]];
+            if (i + AHEAD < last) __builtin_prefetch(&j->direct[0][idx[i + AHEAD]]);
+            idx[i] = j->direct[0][idx[i]];
             continue;
         }
         if (i + AHEAD < last) {
@@ -445,7 +459,7 @@ static void settle_part(void *ctx, uint32_t k)
             break;
         }
         equal |=
-            asgdi_entries_sort(idx + b, w->val.p ? (float *)w->val.p + b : NULL,
+            asgdi_entries_sort(j->k, idx + b, w->val.p ? (float *)w->val.p + b : NULL,
                                w->fielded ? (uint16_t *)w->field.p + b : NULL, (uint32_t)n, room);
     }
     if (equal) asgdi_store_relaxed(&j->equal, 1);
@@ -486,7 +500,7 @@ static asgd_status settle(job *j, uint32_t threads)
 
 asgd_status asgdi_settle(asgdi_whole *w, uint32_t threads, const char *name)
 {
-    job j = {.w = w, .name = name};
+    job j = {.w = w, .k = kernels(), .name = name};
     return w->entries ? settle(&j, threads) : ASGD_OK;
 }
 
@@ -503,7 +517,7 @@ static asgd_status renumber(job *j, uint32_t threads)
     j->threads        = asgdi_parts(threads, j->w->entries, 4 * (uint64_t)GRAIN);
     if (direct) j->threads = counters(j->threads, j->w->entries, j->most);
     if (direct)
-        j->direct = asgdi_calloc(((size_t)j->most + 1) * j->threads, sizeof *j->direct);
+        j->direct = asgdi_calloc(j->threads, sizeof *j->direct);
     else
         j->table = asgdi_calloc((size_t)j->threads * j->threads, sizeof *j->table);
     j->share = asgdi_calloc(j->threads, sizeof *j->share);
@@ -517,7 +531,7 @@ static asgd_status renumber(job *j, uint32_t threads)
 asgd_status asgdi_renumber(asgdi_whole *w, uint32_t most, uint32_t threads, const char *name,
                            uint32_t **key, uint32_t *rows)
 {
-    job         j = {.w = w, .name = name, .most = most, .map = true};
+    job         j = {.w = w, .k = kernels(), .name = name, .most = most, .map = true};
     asgd_status s = renumber(&j, threads);
     for (size_t k = 0; j.table && k < (size_t)j.threads * j.threads; k++)
         asgdi_free(j.table[k].slot);
@@ -526,6 +540,7 @@ asgd_status asgdi_renumber(asgdi_whole *w, uint32_t most, uint32_t threads, cons
         asgdi_free(j.share[k].list);
         asgdi_free(j.share[k].other);
     }
+    for (uint32_t k = 0; j.direct && k < j.threads; k++) asgdi_free(j.direct[k]);
     asgdi_free(j.table);
     asgdi_free(j.direct);
     asgdi_free(j.share);

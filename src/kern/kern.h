@@ -96,6 +96,8 @@ typedef struct asgdk_linear {
 } asgdk_linear;
 typedef void asgdk_linear_fn(const asgdk_linear *j, uint32_t n);
 
+enum { ASGDK_SHORT = 64 };
+
 typedef struct asgd_kern {
     const char *name;
 
@@ -107,6 +109,10 @@ typedef struct asgd_kern {
     /* z becomes scale / (1 + exp(-z)); returns the sum of log(1 + exp(z)), to 6e-8 a score */
     double (*logistic)(float *z, size_t n, float scale);
     void (*bytes_to_float)(const uint8_t *x, float scale, float *y, size_t n); /* y = scale * x */
+
+    /* place[i] = how many of idx[0..n) are smaller than idx[i]; returns their sum.  n <= ASGDK_SHORT, idx
+     * below 2^31.  n^2 comparisons, but many at a time and without a branch. */
+    uint32_t (*count_smaller)(const uint32_t *idx, uint32_t n, uint32_t *place);
 
     /* sum of val[j] * row idx[j][0] over n entries of a table with dim 1 (val NULL: all 1) */
     float (*dot1)(const asgd_view *t, uint32_t n, const uint32_t *idx, const float *val);

@@ -198,6 +198,24 @@ static void bytes_to_float(const uint8_t *restrict x, float scale, float *restri
     for (size_t i = 0; i < n; i++) y[i] = scale * (float)x[i];
 }
 
+static uint32_t count_smaller(const uint32_t *idx, uint32_t n, uint32_t *place)
+{
+    int32_t  x[ASGDK_SHORT], less[ASGDK_SHORT] = {0};
+    uint32_t most = (n + LANES - 1) / LANES * LANES, sum = 0;
+    for (uint32_t i = 0; i < n; i++) x[i] = (int32_t)idx[i];
+    for (uint32_t i = n; i < most; i++) x[i] = INT32_MAX;
+    for (uint32_t j = 0; j < n; j += 4) {
+        const int32_t a = x[j], b = x[j + 1], c = x[j + 2], d = x[j + 3];
+        for (uint32_t i = 0; i < most; i++)
+            less[i] += (a < x[i]) + (b < x[i]) + (c < x[i]) + (d < x[i]);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        place[i] = (uint32_t)less[i];
+        sum += place[i];
+    }
+    return sum;
+}
+
 /* ---- reading rows ---- */
 
 /* The indices of a last, partial vector: lanes past the n-th read the row that is read anyway. */
@@ -559,6 +577,7 @@ const asgd_kern KERN_TABLE = {
     .exp            = exp_all,
     .logistic       = logistic,
     .bytes_to_float = bytes_to_float,
+    .count_smaller  = count_smaller,
     .dot1           = dot1,
     .forward        = forward,
     .forward_dense  = forward_dense,
