@@ -96,8 +96,7 @@ asgd_status asgdi_encoding_new(asgd_encoding **out, const uint32_t *key, uint32_
                          "%" PRIu32 " features are too many (at most %d); hash them to fewer", rows,
                          (int)ASGDI_ROWS_MAX);
     uint32_t *copy = asgdi_calloc(rows, sizeof *copy);
-    if (!copy)
-        return ASGD_FAIL(ENOMEM, "no memory for an encoding of %" PRIu32 " features", rows);
+    if (!copy) return ASGD_FAIL(ENOMEM, "no memory for an encoding of %" PRIu32 " features", rows);
     if (rows) memcpy(copy, key, rows * sizeof *key);
     ASGD_TRY(asgdi_encoding_take(out, copy, rows, fields, recipe));
     asgd_status s = asgdi_encoding_index(*out); /* which finds what stands twice */

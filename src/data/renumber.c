@@ -54,16 +54,16 @@ typedef struct job {
     asgdi_whole     *w;
     const asgd_kern *k;
     const char      *name;
-    uint32_t     threads; /* that count */
-    uint32_t     parts;   /* of examples */
-    uint32_t     most;    /* features are at most */
-    uint32_t   **direct;  /* [threads] [most + 1], or NULL: tables */
-    table       *table;   /* [threads][threads], thread by thread; then the first [threads] count */
-    share       *share;   /* [threads] */
-    uint32_t    *key;     /* [rows] */
-    uint32_t     rows;
-    bool         map;
-    asgdi_u32    no_memory, equal;
+    uint32_t         threads; /* that count */
+    uint32_t         parts;   /* of examples */
+    uint32_t         most;    /* features are at most */
+    uint32_t       **direct;  /* [threads] [most + 1], or NULL: tables */
+    table    *table; /* [threads][threads], thread by thread; then the first [threads] count */
+    share    *share; /* [threads] */
+    uint32_t *key;   /* [rows] */
+    uint32_t  rows;
+    bool      map;
+    asgdi_u32 no_memory, equal;
 } job;
 
 static const asgd_kern *kernels(void)
@@ -178,7 +178,7 @@ static void count_direct(void *ctx, uint32_t k)
         lack_memory(j);
         return;
     }
-    const uint64_t  end   = asgdi_part(j->w->entries, j->threads, k + 1);
+    const uint64_t end = asgdi_part(j->w->entries, j->threads, k + 1);
     for (uint64_t i = asgdi_part(j->w->entries, j->threads, k); i < end; i++) {
         if (i + AHEAD < end) __builtin_prefetch(&count[idx[i + AHEAD]], 1);
         count[idx[i]] += count[idx[i]] < UINT32_MAX;

@@ -121,7 +121,8 @@ static void sort_keys(uint64_t *key, uint64_t *other, uint32_t n, uint32_t most)
     if (from != key) memcpy(key, from, n * sizeof *key);
 }
 
-bool asgdi_entries_sort(const asgd_kern *k, uint32_t *idx, float *val, uint16_t *field, uint32_t n, uint64_t *room)
+bool asgdi_entries_sort(const asgd_kern *k, uint32_t *idx, float *val, uint16_t *field, uint32_t n,
+                        uint64_t *room)
 {
     uint32_t most = 0, falls = 0, equal = 0;
     if (n <= FEW && sort_few(idx, val, field, n)) return false;
@@ -175,7 +176,7 @@ static bool settle(asgdi_rows *r)
     const uint64_t       end  = r->entries;
     uint64_t             from = r->settled_entries, to = from;
     for (uint64_t i = r->settled; i < r->n; i++) {
-        uint32_t *idx   = r->idx + to, n = r->len[i], m = 0;
+        uint32_t *idx = r->idx + to, n = r->len[i], m = 0;
         float    *val   = r->val + to;
         uint16_t *field = r->fielded ? r->field + to : NULL;
         for (const uint64_t stop = from + n; from < stop; from++) {
