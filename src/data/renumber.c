@@ -351,24 +351,33 @@ static bool merge_lists(job *j)
     return true;
 }
 
-/* The rows of features with large counts, and of all that tables hold: a slot with row 0 must not look
- * empty, so rows there begin at 1. */
-static void set_listed(void *ctx, uint32_t k)
+/* The rows of features with large counts, of which there are few. */
+static void set_large(const job *j)
 {
-    job            *j   = ctx;
-    const uint64_t *all = j->share->list, end = asgdi_part(j->share->n, j->threads, k + 1);
-    for (uint64_t r = asgdi_part(j->share->n, j->threads, k); r < end; r++) {
+    const uint64_t *all = j->share->list;
+    for (uint64_t r = 0; r < j->share->n; r++) {
         const uint32_t key = (uint32_t)all[r];
         j->key[r]          = key;
-        if (j->direct) {
-            j->direct[0][key] = (uint32_t)r;
-            continue;
+        j->direct[0][key]  = (uint32_t)r;
+    }
+}
+
+/* The rows of what is in table k: a slot with row 0 must not look empty, so rows there begin at 1.  Looking
+ * for a slot reads its neighbours, so each thread keeps to its own table. */
+static void set_table(void *ctx, uint32_t k)
+{
+    job            *j   = ctx;
+    const uint64_t *all = j->share->list, n = j->share->n;
+    for (uint64_t r = 0; r < n; r++) {
+        const uint32_t key = (uint32_t)all[r], place = place_of(key);
+        if (r + AHEAD < n) {
+            const uint32_t next = place_of((uint32_t)all[r + AHEAD]);
+            if (table_of(j, next) == &j->table[k])
+                __builtin_prefetch(slot_of(&j->table[k], next, j->threads), 1);
         }
-        if (r + AHEAD < end) {
-            const uint32_t place = place_of((uint32_t)all[r + AHEAD]);
-            __builtin_prefetch(slot_of(table_of(j, place), place, j->threads), 1);
-        }
-        find(table_of(j, place_of(key)), key, j->threads)->count = (uint32_t)r + 1;
+        if (table_of(j, place) != &j->table[k]) continue;
+        j->key[r]                                  = key;
+        find(&j->table[k], key, j->threads)->count = (uint32_t)r + 1;
     }
 }
 
@@ -418,8 +427,8 @@ static asgd_status number(job *j)
     j->rows = (uint32_t)n;
     j->key  = asgdi_calloc(n, sizeof *j->key);
     if (!j->key) return no_memory(j->name);
-    if (j->direct) asgdi_parallel(j->threads, set_counted, j); /* before counts become rows */
-    asgdi_parallel(j->threads, set_listed, j);
+    asgdi_parallel(j->threads, j->direct ? set_counted : set_table, j);
+    if (j->direct) set_large(j); /* last: until now counts tell them apart */
     return ASGD_OK;
 }
 

@@ -66,7 +66,34 @@ bool asgdi_rows_label(asgdi_rows *r, uint32_t label)
 
 /* ---- order ---- */
 
-/* false: some are equal, and nothing is done.  No branch depends on their order. */
+/* Of up to three entries, the commonest of short examples, from registers.  false: some are equal, and
+ * nothing is done.  No branch depends on their order. */
+static bool sort_three(uint32_t *idx, float *val, uint16_t *field, uint32_t n)
+{
+    if (n < 2) return true;
+    const uint32_t a = idx[0], b = idx[1], c = n > 2 ? idx[2] : UINT32_MAX;
+    if ((a == b) | (b == c) | (a == c)) return false;
+    const uint32_t pa = (uint32_t)(b < a) + (c < a), pb = (uint32_t)(a < b) + (c < b),
+                   pc = 3 - pa - pb;
+    idx[pa]           = a;
+    idx[pb]           = b;
+    if (n > 2) idx[pc] = c;
+    if (val) {
+        const float x = val[0], y = val[1], z = n > 2 ? val[2] : 0;
+        val[pa] = x;
+        val[pb] = y;
+        if (n > 2) val[pc] = z;
+    }
+    if (field) {
+        const uint16_t x = field[0], y = field[1], z = n > 2 ? field[2] : 0;
+        field[pa] = x;
+        field[pb] = y;
+        if (n > 2) field[pc] = z;
+    }
+    return true;
+}
+
+/* The same for up to FEW. */
 static bool sort_few(uint32_t *idx, float *val, uint16_t *field, uint32_t n)
 {
     uint32_t x[FEW], place[FEW], sum = 0;
@@ -125,7 +152,8 @@ bool asgdi_entries_sort(const asgd_kern *k, uint32_t *idx, float *val, uint16_t 
                         uint64_t *room)
 {
     uint32_t most = 0, falls = 0, equal = 0;
-    if (n <= FEW && sort_few(idx, val, field, n)) return false;
+    if (n <= 3 && sort_three(idx, val, field, n)) return false;
+    if (n > 3 && n <= FEW && sort_few(idx, val, field, n)) return false;
     for (uint32_t j = 1; j < n; j++) falls |= idx[j] <= idx[j - 1];
     if (!falls || (n <= ASGDK_SHORT && sort_short(k, idx, val, field, n))) return false;
     for (uint32_t j = 0; j < n; j++) {
