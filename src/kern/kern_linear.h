@@ -100,12 +100,11 @@ INLINE void store_local(float *local, size_t stride, const uint32_t *idx, uint32
     for (uint32_t k = 0; k < m; k++) local[idx[k] * stride] = l[k];
 }
 
-/* As loss.h has them; the sign of a score, which nobody can foresee, is no branch (kern_logistic.h). */
+/* As loss.h has them; the sign of a score, which nobody can foresee, is no branch. */
 INLINE float linear_slope(asgdk_loss loss, float s, float y)
 {
     if (loss == ASGDK_LOGISTIC) {
-        const vf x = vset(s), e = exp1(vmin(vset(0) - x, x));
-        return lane0(vmax(e, vmin(vset(1), x * vset(1e30f)))) / (1 + lane0(e)) - y;
+        return 1 / (1 + lane0(exp1(vset(-s)))) - y; /* exp1() does not overflow */
     }
     if (loss == ASGDK_HINGE) {
         const float sign = 2 * y - 1;

@@ -72,12 +72,12 @@ static linear_case make(asgd_rule_kind kind, uint32_t n_own, bool values, bool w
 
 static float slope_of(const asgd_kern *k, asgdk_loss loss, float s, float y)
 {
-    const float sign = 2 * y - 1, away = s < 0 ? s : -s;
+    const float sign = 2 * y - 1, minus = -s;
     float       e;
     if (loss == ASGDK_SQUARED) return s - y;
     if (loss == ASGDK_HINGE) return sign * s < 1 ? -sign : 0;
-    k->exp(&away, &e, 1);
-    return (s < 0 ? e : 1) / (1 + e) - y;
+    k->exp(&minus, &e, 1);
+    return 1 / (1 + e) - y;
 }
 
 static double slope_in_double(asgdk_loss loss, double s, double y)
