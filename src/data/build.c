@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "base/mem.h"
+#include "data/parallel.h"
 
 enum { MAX_BLOCKS = 24 };
 
@@ -77,25 +78,51 @@ void *asgdi_reserve(asgd_source *s, size_t n, size_t size)
     return p;
 }
 
+typedef struct summary {
+    const asgd_source *s;
+    uint32_t           parts;
+    struct part {
+        float    y_min, y_max;
+        uint32_t longest;
+    } part[ASGDI_PARTS_MAX];
+} summary;
+
+static void summarize_part(void *ctx, uint32_t k)
+{
+    summary           *m    = ctx;
+    const asgd_source *s    = m->s;
+    const uint64_t     from = asgdi_part(s->schema.examples, m->parts, k),
+                   to       = asgdi_part(s->schema.examples, m->parts, k + 1);
+    struct part p           = {s->y[from], s->y[from], 0};
+    for (uint64_t i = from; i < to; i++) {
+        p.y_min = s->y[i] < p.y_min ? s->y[i] : p.y_min;
+        p.y_max = s->y[i] > p.y_max ? s->y[i] : p.y_max;
+    }
+    uint64_t longest = 0;
+    for (uint64_t i = from; !s->schema.dense && i < to; i++) {
+        const uint64_t n = s->start[i + 1] - s->start[i];
+        longest          = n > longest ? n : longest;
+    }
+    p.longest  = (uint32_t)longest;
+    m->part[k] = p;
+}
+
 void asgdi_summarize(asgd_source *s)
 {
+    enum { GRAIN = 1 << 18 };
     asgd_schema *d = &s->schema;
-    d->y_min = d->y_max = s->y[0];
-    for (uint64_t i = 1; i < d->examples; i++) {
-        if (s->y[i] < d->y_min) d->y_min = s->y[i];
-        if (s->y[i] > d->y_max) d->y_max = s->y[i];
+    summary      m = {.s = s, .parts = asgdi_parts(0, d->examples, GRAIN)};
+    if (m.parts > d->examples) m.parts = 1;
+    asgdi_parallel(m.parts, summarize_part, &m);
+    d->y_min   = m.part[0].y_min;
+    d->y_max   = m.part[0].y_max;
+    s->max_len = d->dense ? d->features : m.part[0].longest;
+    for (uint32_t k = 1; k < m.parts; k++) {
+        if (m.part[k].y_min < d->y_min) d->y_min = m.part[k].y_min;
+        if (m.part[k].y_max > d->y_max) d->y_max = m.part[k].y_max;
+        if (!d->dense && m.part[k].longest > s->max_len) s->max_len = m.part[k].longest;
     }
-    if (d->dense) {
-        d->nonzeros = d->examples * d->features;
-        s->max_len  = d->features;
-        return;
-    }
-    d->nonzeros = s->start[d->examples] - s->start[0];
-    s->max_len  = 0;
-    for (uint64_t i = 0; i < d->examples; i++) {
-        uint64_t n = s->start[i + 1] - s->start[i];
-        if (n > s->max_len) s->max_len = (uint32_t)n;
-    }
+    d->nonzeros = d->dense ? d->examples * d->features : s->start[d->examples] - s->start[0];
 }
 
 void asgdi_describe(asgd_source *s, const char *format, const char *note)

@@ -92,12 +92,26 @@ asgd_status asgdi_classes_give(const asgdi_classes *c, asgd_source *s, const cha
     return c->n ? give(s, c->known, c->n, name) : ASGD_OK;
 }
 
+/* How many of y[0..n) are at the beginning, in whole blocks, that have no other value than the two. */
+static uint64_t only(const float *y, uint64_t n, float a, float b)
+{
+    enum { BLOCK = 256 };
+    for (uint64_t i = 0; i + BLOCK <= n; i += BLOCK) {
+        uint32_t others = 0; /* no early way out: the loop takes many at a time */
+        for (uint64_t j = i; j < i + BLOCK; j++) others |= (uint32_t)(y[j] != a) & (y[j] != b);
+        if (others) return i;
+    }
+    return n / BLOCK * BLOCK;
+}
+
 /* The distinct values of y, sorted; 0 where they are no labels.  Most data have two labels: the
  * smallest and largest so far are asked about first. */
 static uint32_t find_labels(const float *y, uint64_t n, asgdi_known *k)
 {
     uint32_t found = 0;
     for (uint64_t i = 0; i < n; i++) {
+        if (found && i % 256 == 0) i += only(y + i, n - i, k[0].value, k[found - 1].value);
+        if (i == n) break;
         if (found && (y[i] == k[0].value || y[i] == k[found - 1].value)) continue;
         if (y[i] != floorf(y[i]) || fabsf(y[i]) > 0x1p24f) return 0;
         uint32_t p = position(k, found, y[i]);
@@ -111,6 +125,18 @@ static uint32_t find_labels(const float *y, uint64_t n, asgdi_known *k)
     return found;
 }
 
+static void to_classes(float *y, uint64_t n, const asgdi_known *k, uint32_t classes)
+{
+    if (classes <= 2) {
+        const float last = k[classes - 1].value, number = (float)(classes - 1);
+        for (uint64_t i = 0; i < n; i++) y[i] = y[i] == last ? number : 0;
+        return;
+    }
+    for (uint64_t i = 0; i < n; i++)
+        y[i] =
+            y[i] == k[classes - 1].value ? (float)(classes - 1) : (float)position(k, classes, y[i]);
+}
+
 asgd_status asgdi_classes_find(asgd_source *s, float *y, const char *name)
 {
     uint64_t     n = s->schema.examples;
@@ -118,10 +144,7 @@ asgd_status asgdi_classes_find(asgd_source *s, float *y, const char *name)
     if (!k) return ASGD_FAIL(ENOMEM, "%s: no memory for its labels", name);
     uint32_t    classes = find_labels(y, n, k);
     asgd_status status  = classes ? give(s, k, classes, name) : ASGD_OK;
-    if (status == ASGD_OK && classes)
-        for (uint64_t i = 0; i < n; i++)
-            y[i] = y[i] == k[classes - 1].value ? (float)(classes - 1)
-                                                : (float)position(k, classes, y[i]);
+    if (status == ASGD_OK && classes) to_classes(y, n, k, classes);
     asgdi_free(k);
     return status;
 }

@@ -1,8 +1,8 @@
 /* encoding.c -- the features of a model's rows, found by open addressing with linear probing (Knuth,
  * The Art of Computer Programming, vol. 3, 6.4), at most 7 slots in 10 in use.
  *
- * An encoding never changes once it is made: source, model and caches share one by counting its
- * holders.
+ * An encoding never changes once it is made, but that the table is made when it is first needed, which
+ * is when other data are read: source, model and caches share one by counting its holders.
  *
  * The hash is wyhash's step (Wang Yi 2019) with constants of splitmix64: a word goes in by xor, and
  * the 128-bit product with an odd constant is folded by xor of its halves, so that high bits reach
@@ -32,14 +32,59 @@ static bool fill(asgd_encoding *e, uint32_t *twice)
         if (r + AHEAD < e->rows)
             __builtin_prefetch(&e->slot[asgdi_encoding_home(e->key[r + AHEAD], e->mask)], 1);
         uint32_t at = asgdi_encoding_home(e->key[r], e->mask);
-        for (; e->slot[at]; at = (at + 1) & e->mask)
-            if (e->key[e->slot[at] - 1] == e->key[r]) {
+        for (; e->slot[at].row; at = (at + 1) & e->mask)
+            if (e->slot[at].key == e->key[r]) {
                 *twice = e->key[r];
                 return false;
             }
-        e->slot[at] = r + 1;
+        e->slot[at] = (asgdi_slot){e->key[r], r + 1};
     }
     return true;
+}
+
+static asgd_status make_index(asgd_encoding *e)
+{
+    uint32_t n = slots_for(e->rows), twice = 0;
+    e->mask = n - 1;
+    e->slot = asgdi_calloc(n, sizeof *e->slot);
+    if (!e->slot)
+        return ASGD_FAIL(ENOMEM, "no memory for an encoding of %" PRIu32 " features", e->rows);
+    if (!fill(e, &twice))
+        return ASGD_FAIL(EFORMAT, "feature %" PRIu32 " stands twice in an encoding", twice);
+    asgdi_store_release(&e->indexed, 1);
+    return ASGD_OK;
+}
+
+asgd_status asgdi_encoding_index(const asgd_encoding *encoding)
+{
+    asgd_encoding *e = (asgd_encoding *)(uintptr_t)encoding;
+    asgd_status    s = ASGD_OK;
+    if (asgdi_load_acquire(&e->indexed)) return ASGD_OK;
+    pthread_mutex_lock(&e->lock);
+    if (!asgdi_load_relaxed(&e->indexed)) s = make_index(e);
+    pthread_mutex_unlock(&e->lock);
+    return s;
+}
+
+asgd_status asgdi_encoding_take(asgd_encoding **out, uint32_t *key, uint32_t rows, uint32_t fields,
+                                const char *recipe)
+{
+    asgd_encoding *e = asgdi_calloc(1, sizeof *e);
+    *out             = NULL;
+    if (!e) {
+        asgdi_free(key);
+        return ASGD_FAIL(ENOMEM, "no memory for an encoding");
+    }
+    *e = (asgd_encoding){.rows = rows, .fields = fields, .key = key};
+    pthread_mutex_init(&e->lock, NULL);
+    asgdi_store_relaxed(&e->holders, 1);
+    e->recipe = asgdi_strdup(recipe);
+    if (!e->recipe) {
+        asgdi_encoding_free(e);
+        return ASGD_FAIL(ENOMEM, "no memory for an encoding of %" PRIu32 " features", rows);
+    }
+    *out = e;
+    return ASGD_OK;
 }
 
 asgd_status asgdi_encoding_new(asgd_encoding **out, const uint32_t *key, uint32_t rows,
@@ -50,28 +95,15 @@ asgd_status asgdi_encoding_new(asgd_encoding **out, const uint32_t *key, uint32_
         return ASGD_FAIL(EINVAL,
                          "%" PRIu32 " features are too many (at most %d); hash them to fewer", rows,
                          (int)ASGDI_ROWS_MAX);
-    uint32_t       n = slots_for(rows), twice = 0;
-    asgd_encoding *e = asgdi_calloc(1, sizeof *e);
-    if (!e) return ASGD_FAIL(ENOMEM, "no memory for an encoding");
-    *e        = (asgd_encoding){.rows = rows, .fields = fields, .mask = n - 1};
-    e->key    = asgdi_calloc(rows, sizeof *e->key);
-    e->slot   = asgdi_calloc(n, sizeof *e->slot);
-    e->recipe = asgdi_strdup(recipe);
-    asgdi_store_relaxed(&e->holders, 1);
-    asgd_status s = ASGD_OK;
-    if (!e->key || !e->slot || !e->recipe) {
-        s = ASGD_FAIL(ENOMEM, "no memory for an encoding of %" PRIu32 " features", rows);
-    } else {
-        if (rows) memcpy(e->key, key, rows * sizeof *key);
-        if (!fill(e, &twice))
-            s = ASGD_FAIL(EFORMAT, "feature %" PRIu32 " stands twice in an encoding", twice);
-    }
-    if (s != ASGD_OK) {
-        asgdi_encoding_free(e);
-        return s;
-    }
-    *out = e;
-    return ASGD_OK;
+    uint32_t *copy = asgdi_calloc(rows, sizeof *copy);
+    if (!copy) return ASGD_FAIL(ENOMEM, "no memory for an encoding of %" PRIu32 " features", rows);
+    if (rows) memcpy(copy, key, rows * sizeof *key);
+    ASGD_TRY(asgdi_encoding_take(out, copy, rows, fields, recipe));
+    asgd_status s = asgdi_encoding_index(*out); /* which finds what stands twice */
+    if (s == ASGD_OK) return ASGD_OK;
+    asgdi_encoding_free(*out);
+    *out = NULL;
+    return s;
 }
 
 asgd_status asgdi_encoding_copy(asgd_encoding **out, const asgd_encoding *e)
@@ -87,6 +119,7 @@ void asgdi_encoding_free(asgd_encoding *e)
     asgdi_free(e->key);
     asgdi_free(e->slot);
     asgdi_free(e->recipe);
+    pthread_mutex_destroy(&e->lock);
     asgdi_free(e);
 }
 

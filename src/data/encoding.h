@@ -7,17 +7,25 @@
 #ifndef ASGDI_ENCODING_H
 #define ASGDI_ENCODING_H
 
+#include <pthread.h>
+
 #include "base/atomic.h"
 #include "base/status.h"
+
+typedef struct asgdi_slot {
+    uint32_t key, row; /* row + 1; 0: empty */
+} asgdi_slot;
 
 struct asgd_encoding {
     uint32_t  rows, fields;
     uint32_t *key;    /* [rows] */
     char     *recipe; /* a JSON object: {"format": "csv", ...}; never NULL */
-    /* key -> row: open addressing, slot = row + 1, 0: empty */
-    uint32_t *slot;
-    uint32_t  mask;    /* slots - 1 */
-    asgdi_u32 holders; /* it is freed by the last */
+    /* key -> row: open addressing.  Made when first needed, under the lock */
+    asgdi_slot     *slot;
+    uint32_t        mask; /* slots - 1 */
+    asgdi_u32       indexed;
+    pthread_mutex_t lock;
+    asgdi_u32       holders; /* it is freed by the last */
 };
 
 #define ASGDI_UNSEEN UINT32_MAX
@@ -26,6 +34,12 @@ enum { ASGDI_ROWS_MAX = 1 << 30, ASGDI_FIELDS_MAX = 4096 };
 /* Copies what it is given.  EFORMAT: a key stands twice. */
 asgd_status asgdi_encoding_new(asgd_encoding **out, const uint32_t *key, uint32_t rows,
                                uint32_t fields, const char *recipe);
+/* The same of keys that are known to be different, and it takes the malloc'ed keys over (also after a
+ * failure). */
+asgd_status asgdi_encoding_take(asgd_encoding **out, uint32_t *key, uint32_t rows, uint32_t fields,
+                                const char *recipe);
+/* Call before asgdi_encoding_row(), any thread.  ENOMEM. */
+asgd_status asgdi_encoding_index(const asgd_encoding *e);
 /* Another holder of the same; e NULL: NULL. */
 asgd_status asgdi_encoding_copy(asgd_encoding **out, const asgd_encoding *e);
 void        asgdi_encoding_free(asgd_encoding *e);
@@ -43,9 +57,8 @@ static inline uint32_t asgdi_encoding_home(uint32_t key, uint32_t mask)
 static inline uint32_t asgdi_encoding_row(const asgd_encoding *e, uint32_t key)
 {
     for (uint32_t at = asgdi_encoding_home(key, e->mask);; at = (at + 1) & e->mask) {
-        uint32_t s = e->slot[at];
-        if (s == 0) return ASGDI_UNSEEN;
-        if (e->key[s - 1] == key) return s - 1;
+        const asgdi_slot s = e->slot[at];
+        if (s.row == 0 || s.key == key) return s.row - 1; /* 0 becomes ASGDI_UNSEEN */
     }
 }
 

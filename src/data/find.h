@@ -10,6 +10,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* The first `c` in [p, end), or end. */
 static inline const char *asgdi_find(const char *p, const char *end, char c)
 {
@@ -25,6 +29,34 @@ static inline const char *asgdi_find(const char *p, const char *end, char c)
 #endif
     while (p < end && *p != c) p++;
     return p;
+}
+
+#ifdef __SSE2__
+static inline uint64_t asgdi_line_ends16(const char *p)
+{
+    const __m128i x = _mm_loadu_si128((const void *)p);
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_set1_epi8('\n')));
+}
+#endif
+
+/* The next '\n' in [p, end), or end; 64 bytes from end on can be read.  64 at a time: lines of up to so
+ * many bytes take no branch that depends on their length. */
+static inline const char *asgdi_line_end(const char *p, const char *end)
+{
+#ifdef __SSE2__
+    for (; p < end; p += 64) {
+        const uint64_t ends = asgdi_line_ends16(p) | asgdi_line_ends16(p + 16) << 16 |
+                              asgdi_line_ends16(p + 32) << 32 | asgdi_line_ends16(p + 48) << 48;
+        if (ends) {
+            const char *q = p + __builtin_ctzll(ends);
+            return q < end ? q : end;
+        }
+    }
+    return end;
+#else
+    const char *q = memchr(p, '\n', (size_t)(end - p));
+    return q ? q : end;
+#endif
 }
 
 #endif

@@ -44,6 +44,12 @@ static inline const char *asgdi_pair_value(const char *p, const char *end, float
     return p && asgdi_token_stops(p, end) && isfinite(*x) ? p : NULL;
 }
 
+/* Whether ":1" and a blank are at p, the commonest value and what ends it; 4 bytes can be read. */
+static inline bool asgdi_is_one(const char *p)
+{
+    return p[0] == ':' && p[1] == '1' && p[2] == ' ';
+}
+
 /* Errors, of the token at p.  pair: what is expected, as for instance "3:0.5". */
 asgd_status asgdi_bad_label(asgdi_text_part *k, const char *p, const char *end);
 asgd_status asgdi_bad_value(asgdi_text_part *k, const char *p, const char *value, const char *end);

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_EXAMPLES = 256, FIRST_ENTRIES = 4096, SHORT = 64 };
+enum { FIRST_EXAMPLES = 256, FIRST_ENTRIES = 4096, FEW = 8, UNSETTLED = 4096 };
 
 static bool resize(void *array, size_t n, size_t size)
 {
@@ -66,32 +66,62 @@ bool asgdi_rows_label(asgdi_rows *r, uint32_t label)
 
 /* ---- order ---- */
 
-/* place[i] = how many of idx[0..n) are smaller than idx[i]; n <= SHORT, room for SHORT behind place. */
-static uint32_t count_smaller(const uint32_t *idx, uint32_t n, uint32_t *place)
+/* Of up to three entries, the commonest of short examples, from registers.  false: some are equal, and
+ * nothing is done.  No branch depends on their order. */
+static bool sort_three(uint32_t *idx, float *val, uint16_t *field, uint32_t n)
 {
-    int32_t  x[SHORT], less[SHORT] = {0};
-    uint32_t most = (n + 3) / 4 * 4, sum = 0;
-    for (uint32_t i = 0; i < n; i++) x[i] = (int32_t)idx[i];
-    for (uint32_t i = n; i < most; i++) x[i] = INT32_MAX;
-    for (uint32_t j = 0; j < most; j += 4) {
-        int32_t a = x[j], b = x[j + 1], c = x[j + 2], d = x[j + 3];
-        for (uint32_t i = 0; i < most; i++)
-            less[i] += (a < x[i]) + (b < x[i]) + (c < x[i]) + (d < x[i]);
+    if (n < 2) return true;
+    const uint32_t a = idx[0], b = idx[1], c = n > 2 ? idx[2] : UINT32_MAX;
+    if ((a == b) | (b == c) | (a == c)) return false;
+    const uint32_t pa = (uint32_t)(b < a) + (c < a), pb = (uint32_t)(a < b) + (c < b),
+                   pc = 3 - pa - pb;
+    idx[pa]           = a;
+    idx[pb]           = b;
+    if (n > 2) idx[pc] = c;
+    if (val) {
+        const float x = val[0], y = val[1], z = n > 2 ? val[2] : 0;
+        val[pa] = x;
+        val[pb] = y;
+        if (n > 2) val[pc] = z;
     }
-    for (uint32_t i = 0; i < n; i++) {
-        place[i] = (uint32_t)less[i];
-        sum += place[i];
+    if (field) {
+        const uint16_t x = field[0], y = field[1], z = n > 2 ? field[2] : 0;
+        field[pa] = x;
+        field[pb] = y;
+        if (n > 2) field[pc] = z;
     }
-    return sum;
+    return true;
 }
 
-/* false: some are equal, and nothing is done. */
-static bool sort_short(uint32_t *idx, float *val, uint16_t *field, uint32_t n)
+/* The same for up to FEW. */
+static bool sort_few(uint32_t *idx, float *val, uint16_t *field, uint32_t n)
 {
-    uint32_t place[SHORT], x[SHORT];
-    float    v[SHORT];
-    uint16_t f[SHORT];
-    if (count_smaller(idx, n, place) != n * (n - 1) / 2) return false;
+    uint32_t x[FEW], place[FEW], sum = 0;
+    float    v[FEW];
+    uint16_t f[FEW];
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t p = 0;
+        for (uint32_t j = 0; j < n; j++) p += idx[j] < idx[i];
+        place[i] = p;
+        sum += p;
+    }
+    if (sum != n * (n - 1) / 2) return false;
+    for (uint32_t i = 0; i < n; i++) x[place[i]] = idx[i];
+    for (uint32_t i = 0; i < n; i++) idx[i] = x[i];
+    for (uint32_t i = 0; val && i < n; i++) v[place[i]] = val[i];
+    for (uint32_t i = 0; val && i < n; i++) val[i] = v[i];
+    for (uint32_t i = 0; field && i < n; i++) f[place[i]] = field[i];
+    for (uint32_t i = 0; field && i < n; i++) field[i] = f[i];
+    return true;
+}
+
+/* The same for up to ASGDK_SHORT. */
+static bool sort_short(const asgd_kern *k, uint32_t *idx, float *val, uint16_t *field, uint32_t n)
+{
+    uint32_t place[ASGDK_SHORT], x[ASGDK_SHORT];
+    float    v[ASGDK_SHORT];
+    uint16_t f[ASGDK_SHORT];
+    if (k->count_smaller(idx, n, place) != n * (n - 1) / 2) return false;
     for (uint32_t i = 0; i < n; i++) x[place[i]] = idx[i];
     memcpy(idx, x, n * sizeof *idx);
     for (uint32_t i = 0; val && i < n; i++) v[place[i]] = val[i];
@@ -118,11 +148,14 @@ static void sort_keys(uint64_t *key, uint64_t *other, uint32_t n, uint32_t most)
     if (from != key) memcpy(key, from, n * sizeof *key);
 }
 
-bool asgdi_entries_sort(uint32_t *idx, float *val, uint16_t *field, uint32_t n, uint64_t *room)
+bool asgdi_entries_sort(const asgd_kern *k, uint32_t *idx, float *val, uint16_t *field, uint32_t n,
+                        uint64_t *room)
 {
     uint32_t most = 0, falls = 0, equal = 0;
+    if (n <= 3 && sort_three(idx, val, field, n)) return false;
+    if (n > 3 && n <= FEW && sort_few(idx, val, field, n)) return false;
     for (uint32_t j = 1; j < n; j++) falls |= idx[j] <= idx[j - 1];
-    if (!falls || (n <= SHORT && sort_short(idx, val, field, n))) return false;
+    if (!falls || (n <= ASGDK_SHORT && sort_short(k, idx, val, field, n))) return false;
     for (uint32_t j = 0; j < n; j++) {
         room[j] = (uint64_t)idx[j] << 32 | j;
         most |= idx[j];
@@ -162,45 +195,50 @@ uint32_t asgdi_entries_add_up(uint32_t *idx, float *val, uint16_t *field, uint32
 
 /* ---- the end of an example ---- */
 
-/* The entries' rows; unseen features and fields are dropped.  Three turns, so that the memory that a
- * turn needs was asked for in the turn before. */
-static uint32_t encode(asgdi_rows *r, uint32_t *idx, float *val, uint16_t *field, uint32_t n)
+/* The examples from r->settled on: entries become rows; those of unseen features, and of fields that the
+ * encoding lacks, go.  Nearly every slot is far away in memory, so it is asked for ahead, across examples. */
+static bool settle(asgdi_rows *r)
 {
-    const asgd_encoding *e = r->encoding;
-    uint32_t             m = 0;
-    for (uint32_t j = 0; j < n; j++)
-        __builtin_prefetch(&e->slot[asgdi_encoding_home(idx[j], e->mask)]);
-    for (uint32_t j = 0; j < n; j++) {
-        uint32_t s = e->slot[asgdi_encoding_home(idx[j], e->mask)];
-        if (s) __builtin_prefetch(&e->key[s - 1]);
+    enum { AHEAD = 24 };
+    const asgd_encoding *e    = r->encoding;
+    const uint64_t       end  = r->entries;
+    uint64_t             from = r->settled_entries, to = from;
+    for (uint64_t i = r->settled; i < r->n; i++) {
+        uint32_t *idx = r->idx + to, n = r->len[i], m = 0;
+        float    *val   = r->val + to;
+        uint16_t *field = r->fielded ? r->field + to : NULL;
+        for (const uint64_t stop = from + n; from < stop; from++) {
+            if (from + AHEAD < end)
+                __builtin_prefetch(&e->slot[asgdi_encoding_home(r->idx[from + AHEAD], e->mask)]);
+            const uint32_t row   = asgdi_encoding_row(e, r->idx[from]);
+            const bool     known = row != ASGDI_UNSEEN && (!field || r->field[from] < e->fields);
+            idx[m]               = row;
+            val[m]               = r->val[from];
+            if (field) field[m] = r->field[from];
+            m += known;
+        }
+        r->dropped += n - m;
+        if (!asgdi_grow((void **)&r->order, &r->room_order, 2 * (size_t)m, sizeof *r->order))
+            return false;
+        if (asgdi_entries_sort(r->k, idx, val, field, m, r->order)) {
+            r->valued = true;
+            m         = asgdi_entries_add_up(idx, val, field, m);
+        }
+        r->len[i] = m;
+        to += m;
     }
-    for (uint32_t j = 0; j < n; j++) {
-        uint32_t row = asgdi_encoding_row(e, idx[j]);
-        if (row == ASGDI_UNSEEN || (field && field[j] >= e->fields)) continue;
-        idx[m] = row;
-        val[m] = val[j];
-        if (field) field[m] = field[j];
-        m++;
-    }
-    r->dropped += n - m;
-    return m;
+    r->entries = to;
+    return true;
 }
 
-static uint32_t settle(asgdi_rows *r, uint64_t at, uint32_t n)
+void asgdi_rows_settle(asgdi_rows *r)
 {
-    uint32_t *idx   = r->idx + at;
-    float    *val   = r->val + at;
-    uint16_t *field = r->fielded ? r->field + at : NULL;
-    n               = encode(r, idx, val, field, n);
-    if (!asgdi_grow((void **)&r->order, &r->room_order, 2 * (size_t)n, sizeof *r->order)) {
+    if (r->encoding && !r->dense && !settle(r)) {
         r->no_memory = true;
-        return 0;
+        r->entries   = r->settled_entries;
     }
-    if (asgdi_entries_sort(idx, val, field, n, r->order)) {
-        r->valued = true;
-        n         = asgdi_entries_add_up(idx, val, field, n);
-    }
-    return n;
+    r->settled         = r->n;
+    r->settled_entries = r->entries;
 }
 
 /* Increasing, each once. */
@@ -220,8 +258,7 @@ static uint32_t settle_labels(uint32_t *label, uint64_t n)
 
 void asgdi_rows_end(asgdi_rows *r)
 {
-    uint32_t n = (uint32_t)(r->at - r->entries);
-    if (r->encoding && !r->dense && n) n = settle(r, r->entries, n);
+    uint32_t n   = (uint32_t)(r->at - r->entries);
     r->len[r->n] = n;
     r->entries += n;
     if (r->label_sets) {
@@ -231,11 +268,12 @@ void asgdi_rows_end(asgdi_rows *r)
         r->labels += m;
     }
     r->n++;
+    if (r->encoding && r->entries - r->settled_entries >= UNSETTLED) asgdi_rows_settle(r);
 }
 
 void asgdi_rows_clear(asgdi_rows *r)
 {
-    r->n = r->entries = r->labels = r->at = r->label_at = 0;
+    r->n = r->entries = r->labels = r->at = r->label_at = r->settled = r->settled_entries = 0;
 }
 
 void asgdi_rows_free(asgdi_rows *r)

@@ -6,16 +6,18 @@
  *     asgdi_rows_end(r)
  *
  * Entries may come in any order and a feature may stand twice: values of one feature are added up
- * when rows are made final (by end() where there is an encoding, else by the pipeline).
+ * when rows are made final (by settle() where there is an encoding, else by the pipeline).
  * A format that leaves an example unfinished (an error) just does not call end(). */
 #ifndef ASGDI_ROWS_H
 #define ASGDI_ROWS_H
 
 #include "base/mem.h"
 #include "data/encoding.h"
+#include "kern/kern.h"
 
 typedef struct asgdi_rows {
     /* set before parsing */
+    const asgd_kern     *k;
     const asgd_encoding *encoding;   /* given: entries become its rows, unseen ones are dropped */
     bool                 fielded;    /* fields are kept */
     bool                 label_sets; /* labels are kept */
@@ -36,23 +38,28 @@ typedef struct asgdi_rows {
     bool      any;       /* an entry was seen */
     bool      valued;    /* some value is not 1 */
     bool      weighted;  /* some weight is not 1 */
-    bool      no_memory; /* end() lost an example's entries for want of memory */
-    uint64_t *order;     /* for sorting */
+    bool      no_memory; /* settle() lost an example's entries for want of memory */
+    /* with an encoding: complete ones that are still as the file has them */
+    uint64_t  settled, settled_entries; /* before them */
+    uint64_t *order;                    /* for sorting */
     size_t    room_order;
 } asgdi_rows;
 
 /* false: no memory. */
 bool asgdi_rows_grow(asgdi_rows *r, uint64_t entries);
 bool asgdi_rows_label(asgdi_rows *r, uint32_t label);
-/* With an encoding: entries become rows, sorted, equal ones added up.  Without: as they came. */
 void asgdi_rows_end(asgdi_rows *r);
+/* With an encoding: entries become rows, sorted, equal ones added up.  To be called behind the last
+ * example; end() does it now and then.  Without an encoding entries stay as they came. */
+void asgdi_rows_settle(asgdi_rows *r);
 void asgdi_rows_free(asgdi_rows *r);
 /* Forgets the examples, keeps the memory. */
 void asgdi_rows_clear(asgdi_rows *r);
 
 /* Sorts the entries of one example by idx; true: some are equal, and follow each other in the order
  * that they had.  Indices are below 2^31; val and field may be NULL; room is for 2n keys. */
-bool asgdi_entries_sort(uint32_t *idx, float *val, uint16_t *field, uint32_t n, uint64_t *room);
+bool asgdi_entries_sort(const asgd_kern *k, uint32_t *idx, float *val, uint16_t *field, uint32_t n,
+                        uint64_t *room);
 /* Adds up equal ones of a sorted example (field: the first's); returns how many are left. */
 uint32_t asgdi_entries_add_up(uint32_t *idx, float *val, uint16_t *field, uint32_t n);
 

@@ -270,6 +270,24 @@ void asgdi_cursor_free(asgdi_cursor *c)
     *c = (asgdi_cursor){0};
 }
 
+static bool consecutive(const uint64_t *order, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++)
+        if (order[i] != order[i - 1] + 1) return false;
+    return true;
+}
+
+/* Examples side by side are taken where they are. */
+static void borrow_sparse(asgdi_cursor *c, uint64_t from, uint32_t n, asgd_batch *out)
+{
+    const uint64_t *start = c->source->start + from;
+    for (uint32_t i = 0; i < n; i++) c->len[i] = (uint32_t)(start[i + 1] - start[i]);
+    out->begin = start;
+    out->len   = c->len;
+    out->y     = c->source->y + from;
+    if (c->source->weight) out->weight = c->source->weight + from;
+}
+
 /* Example order jumps about in memory; what the hardware cannot foresee is asked for here: first
  * where an example starts (AHEAD examples early), then the first lines of its entries. */
 static void gather_sparse(asgdi_cursor *c, const uint64_t *order, uint32_t n)
@@ -303,13 +321,6 @@ static void gather_labels(asgdi_cursor *c, const uint64_t *order, uint32_t n)
     }
 }
 
-static bool consecutive(const uint64_t *order, uint32_t n)
-{
-    for (uint32_t i = 1; i < n; i++)
-        if (order[i] != order[i - 1] + 1) return false;
-    return true;
-}
-
 static const float *gather_dense(asgdi_cursor *c, const asgd_kern *k, const uint64_t *order,
                                  uint32_t n)
 {
@@ -339,14 +350,18 @@ void asgdi_cursor_batch(asgdi_cursor *c, const asgd_kern *k, const uint64_t *ord
     if (s->schema.dense) {
         out->dense = gather_dense(c, k, order, n);
     } else {
-        gather_sparse(c, order, n);
-        out->begin = c->begin;
-        out->len   = c->len;
+        if (n > 0 && consecutive(order, n)) {
+            borrow_sparse(c, order[0], n, out);
+        } else {
+            gather_sparse(c, order, n);
+            out->begin = c->begin;
+            out->len   = c->len;
+        }
         out->idx   = s->idx;
         out->val   = s->val;
         out->field = s->field;
     }
-    if (s->weight) {
+    if (s->weight && !out->weight) {
         for (uint32_t i = 0; i < n; i++) c->weight[i] = s->weight[order[i]];
         out->weight = c->weight;
     }

@@ -67,23 +67,32 @@ static asgd_status bad_entry(asgdi_text_part *k, const char *p, const char *end)
     return asgdi_bad_value(k, p, colon2 + 1, end);
 }
 
-static asgd_status line(const void *self, asgdi_text_part *k, const char *p, const char *end)
+/* Of [p, end); there is room for them. */
+static asgd_status take_entries(const libffm *t, asgdi_text_part *k, const char *p, const char *end)
 {
-    const libffm *t = self;
-    float         y;
-    p = asgdi_skip_blanks(p, end);
-    if (p == end || *p == '#') return ASGD_OK;
-    const char *q = asgdi_pair_value(p, end, &y);
-    if (!q) return asgdi_bad_label(k, p, end);
-    if (!asgdi_rows_begin(&k->rows, y, (uint64_t)(end - p) / 5 + 1)) return ASGD_ENOMEM;
+    asgdi_rows *r      = &k->rows;
+    uint32_t   *idx    = r->idx + r->at;
+    float      *val    = r->val + r->at;
+    uint16_t   *fields = r->field + r->at;
+    uint32_t    most = r->max_feature, widest = r->max_field;
+    bool        valued = r->valued;
+    size_t      n      = 0;
     for (;;) {
-        float    x;
-        uint64_t field, f;
-        p = asgdi_skip_blanks(q, end);
-        if (p == end || *p == '#') break;
+        float       x = 1;
+        uint64_t    field, f;
+        const char *q;
+        p += *p == ' '; /* the usual one */
+        if ((unsigned char)(*p - '0') > 9) {
+            p = asgdi_skip_blanks(p, end);
+            if (p == end || *p == '#') break;
+        }
         if (p[1] == ':' && (unsigned char)(*p - '0') < 10) { /* most fields have a digit or two */
             field = (uint64_t)(*p - '0');
             q     = p + 1;
+        } else if (p[2] == ':' && (unsigned char)(p[0] - '0') < 10 &&
+                   (unsigned char)(p[1] - '0') < 10) {
+            field = (uint64_t)(p[0] - '0') * 10 + (uint64_t)(p[1] - '0');
+            q     = p + 2;
         } else {
             q = asgdi_digits(p, &field);
         }
@@ -93,13 +102,43 @@ static asgd_status line(const void *self, asgdi_text_part *k, const char *p, con
         q                   = asgdi_digits(feature, &f);
         if (q == feature || *q != ':' || q >= end || q - feature > MOST_DIGITS || f > most_feature)
             return bad_entry(k, p, end);
-        q = asgdi_pair_value(q + 1, end, &x);
-        if (!q) return bad_entry(k, p, end);
-        if (f < t->limit)
-            asgdi_rows_entry(&k->rows, (uint32_t)f, (uint32_t)field, x);
-        else
-            k->rows.dropped++;
+        if (asgdi_is_one(q)) {
+            q += 2;
+        } else {
+            q = asgdi_pair_value(q + 1, end, &x);
+            if (!q) return bad_entry(k, p, end);
+            valued = valued || (x != 1 && f < t->limit);
+        }
+        p = q;
+        if (f >= t->limit) {
+            r->dropped++;
+            continue;
+        }
+        idx[n]    = (uint32_t)f;
+        val[n]    = x;
+        fields[n] = (uint16_t)field;
+        most      = (uint32_t)f > most ? (uint32_t)f : most;
+        widest    = (uint32_t)field > widest ? (uint32_t)field : widest;
+        n++;
     }
+    r->max_feature = most;
+    r->max_field   = widest;
+    r->valued      = valued;
+    r->any         = r->any || n > 0;
+    r->at += n;
+    return ASGD_OK;
+}
+
+static asgd_status line(const void *self, asgdi_text_part *k, const char *p, const char *end)
+{
+    const libffm *t = self;
+    float         y;
+    p = asgdi_skip_blanks(p, end);
+    if (p == end || *p == '#') return ASGD_OK;
+    const char *q = asgdi_pair_value(p, end, &y);
+    if (!q) return asgdi_bad_label(k, p, end);
+    if (!asgdi_rows_begin(&k->rows, y, (uint64_t)(end - p) / 5 + 1)) return ASGD_ENOMEM;
+    ASGD_TRY(take_entries(t, k, q, end));
     asgdi_rows_end(&k->rows);
     return ASGD_OK;
 }

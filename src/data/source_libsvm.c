@@ -91,6 +91,46 @@ static asgd_status take_labels(asgdi_text_part *k, const char *p, const char *en
     return ASGD_OK;
 }
 
+/* Of [p, end); there is room for them. */
+static asgd_status take_entries(const libsvm *t, asgdi_text_part *k, const char *p, const char *end)
+{
+    asgdi_rows *r   = &k->rows;
+    uint32_t   *idx = r->idx + r->at;
+    float      *val = r->val + r->at;
+    size_t      n   = 0;
+    for (uint64_t f, after = 0;; after = f) {
+        float x;
+        p += *p == ' '; /* the usual one */
+        const char *q = asgdi_digits(p, &f);
+        if (asgdi_is_one(q) && f > after && f <= t->limit && q - p <= MOST_DIGITS) {
+            idx[n]   = (uint32_t)f - 1;
+            val[n++] = 1;
+            p        = q + 2;
+            continue;
+        }
+        p = asgdi_skip_blanks(p, end);
+        if (p == end || *p == '#') break;
+        q = asgdi_digits(p, &f);
+        if (f == 0 || f > INT32_MAX || q - p > MOST_DIGITS || *q != ':' || q >= end)
+            return bad_entry(k, p, end);
+        q = asgdi_pair_value(q + 1, end, &x);
+        if (!q) return bad_entry(k, p, end);
+        if (f <= after) return out_of_order(k, f, after);
+        p = q;
+        if (f > t->limit) {
+            r->dropped++;
+            continue;
+        }
+        idx[n]    = (uint32_t)f - 1;
+        val[n++]  = x;
+        r->valued = r->valued || x != 1;
+    }
+    if (n > 0 && idx[n - 1] > r->max_feature) r->max_feature = idx[n - 1];
+    r->any = r->any || n > 0;
+    r->at += n;
+    return ASGD_OK;
+}
+
 static asgd_status line(const void *self, asgdi_text_part *k, const char *p, const char *end)
 {
     const libsvm *t = self;
@@ -105,22 +145,7 @@ static asgd_status line(const void *self, asgdi_text_part *k, const char *p, con
     }
     if (!asgdi_rows_begin(&k->rows, y, (uint64_t)(end - p) / 3 + 1)) return ASGD_ENOMEM;
     if (t->label_sets) ASGD_TRY(take_labels(k, p, end, &p));
-    for (uint64_t f, after = 0;; after = f) {
-        float x;
-        p = asgdi_skip_blanks(p, end);
-        if (p == end || *p == '#') break;
-        q = asgdi_digits(p, &f);
-        if (f == 0 || f > INT32_MAX || q - p > MOST_DIGITS || *q != ':' || q >= end)
-            return bad_entry(k, p, end);
-        q = asgdi_pair_value(q + 1, end, &x);
-        if (!q) return bad_entry(k, p, end);
-        if (f <= after) return out_of_order(k, f, after);
-        if (f <= t->limit)
-            asgdi_rows_entry(&k->rows, (uint32_t)f - 1, 0, x);
-        else
-            k->rows.dropped++;
-        p = q;
-    }
+    ASGD_TRY(take_entries(t, k, p, end));
     asgdi_rows_end(&k->rows);
     return ASGD_OK;
 }

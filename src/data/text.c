@@ -20,6 +20,7 @@
 #include "data/build.h"
 #include "data/cache.h"
 #include "data/classes.h"
+#include "data/find.h"
 #include "data/names.h"
 #include "data/parallel.h"
 #include "data/renumber.h"
@@ -107,12 +108,14 @@ static void parse_part(void *ctx, uint32_t i)
     asgdi_text_part *k = &j->part[i];
     const char      *p = k->begin;
     while (p < k->end) {
-        const char *line = memchr(p, '\n', (size_t)(k->end - p));
-        k->status        = parse_line(j, k, p, line ? line : k->end);
+        const char *line = asgdi_line_end(p, k->end);
+        k->status        = parse_line(j, k, p, line);
         if (k->status != ASGD_OK) return;
         k->lines++;
-        p = line ? line + 1 : k->end;
+        p = line + 1;
     }
+    asgdi_rows_settle(&k->rows);
+    if (k->rows.no_memory) k->status = ASGD_ENOMEM;
 }
 
 static void cut(job *j, const char *begin, const char *end)
@@ -196,6 +199,7 @@ static asgd_status set_up(job *j)
 {
     static const char bom[] = "\xef\xbb\xbf";
     ASGD_TRY(load_recipe(j));
+    if (j->o.encoding) ASGD_TRY(asgdi_encoding_index(j->o.encoding));
     if (j->o.hash_bits == 0) j->o.hash_bits = 32;
     if (j->o.hash_bits < 10 || j->o.hash_bits > 32)
         return ASGD_FAIL(EINVAL, "hash_bits is %" PRIu32 "; choose 10 to 32, or 0 for 32",
@@ -217,8 +221,10 @@ static asgd_status set_up(job *j)
     j->line = j->setup.first_line;
     j->part = asgdi_calloc(j->threads, sizeof *j->part);
     if (!j->part) return ASGD_FAIL(ENOMEM, "%s: no memory to read it", j->in->name);
+    const asgd_kern *k = asgdk_best() ? asgdk_best() : asgdk_variant(0);
     for (uint32_t i = 0; i < j->threads; i++) {
         asgdi_rows *r = &j->part[i].rows;
+        r->k          = k;
         r->encoding   = j->setup.dense ? NULL : j->o.encoding;
         r->fielded    = j->setup.fielded && !j->setup.dense;
         r->label_sets = j->setup.label_sets;
@@ -270,11 +276,15 @@ static char *recipe_text(const job *j)
     return text;
 }
 
-static asgd_status remember(const job *j, asgd_source *s, const uint32_t *key, uint32_t rows)
+/* Takes the keys over, which are different. */
+static asgd_status remember(const job *j, asgd_source *s, uint32_t *key, uint32_t rows)
 {
     char *text = recipe_text(j);
-    if (!text) return ASGD_FAIL(ENOMEM, "%s: no memory for its encoding", j->in->name);
-    asgd_status status = asgdi_encoding_new(&s->encoding, key, rows, s->schema.fields, text);
+    if (!text) {
+        asgdi_free(key);
+        return ASGD_FAIL(ENOMEM, "%s: no memory for its encoding", j->in->name);
+    }
+    asgd_status status = asgdi_encoding_take(&s->encoding, key, rows, s->schema.fields, text);
     free(text);
     return status;
 }
@@ -301,9 +311,7 @@ static asgd_status finish_dense(job *j, asgd_source *s)
     uint32_t *key = asgdi_calloc(n, sizeof *key);
     if (!key) return ASGD_FAIL(ENOMEM, "%s: no memory for its encoding", j->in->name);
     for (uint32_t i = 0; i < n; i++) key[i] = i;
-    asgd_status status = remember(j, s, key, n);
-    asgdi_free(key);
-    return status;
+    return remember(j, s, key, n);
 }
 
 static asgd_status no_features(const job *j)
@@ -348,12 +356,9 @@ static asgd_status finish_sparse(job *j, asgd_source *s)
     }
     if (!j->setup.hashed && !j->o.rank_features) return finish_plain(j, s, most, any);
     if (!any) return no_features(j);
-    uint32_t   *key = NULL;
-    asgd_status status =
-        asgdi_renumber(&j->whole, most, j->o.threads, j->in->name, &key, &s->schema.features);
-    if (status == ASGD_OK) status = remember(j, s, key, s->schema.features);
-    asgdi_free(key);
-    return status;
+    uint32_t *key = NULL;
+    ASGD_TRY(asgdi_renumber(&j->whole, most, j->o.threads, j->in->name, &key, &s->schema.features));
+    return remember(j, s, key, s->schema.features);
 }
 
 static asgd_status finish_labels(job *j, asgd_source *s)

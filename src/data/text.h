@@ -19,9 +19,9 @@ typedef struct asgdi_names asgdi_names;
 /* "A^cat": name of the feature `key`, printf-like; kept if it is wanted and has none yet. */
 void asgdi_names_add(asgdi_names *names, uint32_t key, const char *format, ...) ASGD_PRINTF(3, 4);
 
-/* What a thread parses into. */
+/* What a thread parses into; no two of them on one cache line. */
 typedef struct asgdi_text_part {
-    asgdi_rows   rows;
+    _Alignas(ASGDI_LINE) asgdi_rows rows;
     asgdi_names *names;       /* NULL: not wanted */
     const char  *begin, *end; /* whole lines */
     uint64_t     lines;       /* line ends passed; where an error is, up to its line */

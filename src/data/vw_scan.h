@@ -61,12 +61,11 @@ static inline uint64_t asgdi_vw_marks16(const char *p)
 }
 #endif
 
-/* Bit i: p[i] is ':', '|', or not above ' '; of the first n bytes at least. */
-static inline uint64_t asgdi_vw_marks(const char *p, ptrdiff_t n)
+/* Bit i: p[i] is ':', '|', or not above ' '. */
+static inline uint64_t asgdi_vw_marks(const char *p)
 {
-    uint64_t marks = asgdi_vw_marks16(p) | asgdi_vw_marks16(p + 16) << 16;
-    if (n <= 32) return marks;
-    return marks | asgdi_vw_marks16(p + 32) << 32 | asgdi_vw_marks16(p + 48) << 48;
+    return asgdi_vw_marks16(p) | asgdi_vw_marks16(p + 16) << 16 | asgdi_vw_marks16(p + 32) << 32 |
+           asgdi_vw_marks16(p + 48) << 48;
 }
 
 typedef struct asgdi_vw_scan {
@@ -77,7 +76,7 @@ typedef struct asgdi_vw_scan {
 static inline void asgdi_vw_scan_block(asgdi_vw_scan *s)
 {
     ptrdiff_t n = s->end - s->block;
-    s->marks    = asgdi_vw_marks(s->block, n);
+    s->marks    = asgdi_vw_marks(s->block);
     if (n < ASGDI_VW_BLOCK) {
         uint64_t end = UINT64_C(1) << n;
         s->marks     = (s->marks & (end - 1)) | end;

@@ -12,6 +12,7 @@ enum {
     HOT_FLOATS = 1 << 15,
     HOT_MOST   = 1 << 14,
     HOT_LEAST  = 64,
+    HOT_USED   = 768, /* private rows for each entry that an example has */
     SMALL_TABLE =
         1 << 20, /* floats: private as a whole, even where examples touch few of its rows */
     /* Examples of all workers between a read and its merge: what the others do meanwhile is staleness.
@@ -61,6 +62,9 @@ static uint64_t choose_own(const asgdi_run *r, const asgdi_table *t, asgd_share 
     uint64_t           rows   = t->info.rows;
     uint64_t           hot    = HOT_FLOATS / t->stride;
     if (hot > HOT_MOST) hot = HOT_MOST;
+    /* nor more than a few times the entries between merges: what is merged is to have been used */
+    uint64_t used = HOT_USED * s->schema.nonzeros / s->schema.examples;
+    if (hot > used) hot = used;
     if (hot < HOT_LEAST) hot = HOT_LEAST;
     if (r->config->hot) hot = r->config->hot;
     bool skewed = sparse && s->encoding != NULL;

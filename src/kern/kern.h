@@ -88,6 +88,26 @@ typedef void asgdk_ffm_fn(const asgd_view *t, float *local, size_t local_stride,
                           uint32_t n, const uint32_t *idx, const uint16_t *field, const float *val,
                           float xs, float slope, const asgdk_step *p);
 
+/* Updates of a linear model, one example after another. */
+typedef enum asgdk_loss { ASGDK_SQUARED, ASGDK_LOGISTIC, ASGDK_HINGE } asgdk_loss;
+typedef struct asgdk_linear {
+    asgd_view  w;     /* of a table with dim 1 */
+    float     *local; /* the worker's slots of it, local_stride apart, or NULL */
+    size_t     local_stride;
+    float     *bias, *bias_local; /* its row and slot; NULL: none */
+    asgdk_step step, bias_step;
+    asgdk_loss loss;
+    uint32_t   near; /* rows below it need not be asked for ahead */
+    /* the examples, as asgd_batch has them: idx of each increase */
+    const uint64_t *begin;
+    const uint32_t *len, *idx;
+    const float    *val, *y, *weight; /* those of weight 0 change nothing */
+    float          *score;            /* out: of each just before its update */
+} asgdk_linear;
+typedef void asgdk_linear_fn(const asgdk_linear *j, uint32_t n);
+
+enum { ASGDK_SHORT = 64 };
+
 typedef struct asgd_kern {
     const char *name;
 
@@ -99,6 +119,10 @@ typedef struct asgd_kern {
     /* z becomes scale / (1 + exp(-z)); returns the sum of log(1 + exp(z)), to 6e-8 a score */
     double (*logistic)(float *z, size_t n, float scale);
     void (*bytes_to_float)(const uint8_t *x, float scale, float *y, size_t n); /* y = scale * x */
+
+    /* place[i] = how many of idx[0..n) are smaller than idx[i]; returns their sum.  n <= ASGDK_SHORT, idx
+     * below 2^31.  n^2 comparisons, but many at a time and without a branch. */
+    uint32_t (*count_smaller)(const uint32_t *idx, uint32_t n, uint32_t *place);
 
     /* sum of val[j] * row idx[j][0] over n entries of a table with dim 1 (val NULL: all 1) */
     float (*dot1)(const asgd_view *t, uint32_t n, const uint32_t *idx, const float *val);
@@ -122,6 +146,8 @@ typedef struct asgd_kern {
 
     asgdk_rule_fn  *rule[ASGD_RULES]; /* index asgd_rule_kind; [0] NULL */
     asgdk_rule1_fn *rule1[ASGD_RULES];
+
+    asgdk_linear_fn *linear[ASGD_RULES]; /* kern_linear.h */
 
     /* Brings the first `floats` of n scattered rows nearer, for writing. */
     void (*prefetch)(const asgd_view *t, uint32_t floats, uint32_t n, const uint32_t *idx);

@@ -147,5 +147,32 @@ static inline float fold(const vf *acc)
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+/* Where all but the first four lanes are zero. */
+static inline float fold_few(const vf *acc)
+{
+    const __m128 four = _mm256_castps256_ps128(acc[0]),
+                 two  = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+#include "kern/kern_x86_pairs.h"
+#define HAVE_ROW_PAIRS
+static inline __attribute__((always_inline)) void
+load_row_pairs(const asgd_view *t, const uint32_t *idx, uint32_t m, vf *w, vf *a)
+{
+    const quad_pairs x = load_quad(t, idx, m);
+    quad_pairs       y = x;
+    if (m > 4) y = load_quad(t, idx + 4, m - 4);
+    *w = _mm256_set_m128(quad_first(y), quad_first(x));
+    *a = _mm256_set_m128(quad_second(y), quad_second(x));
+}
+static inline __attribute__((always_inline)) void
+store_row_pairs(const asgd_view *t, const uint32_t *idx, uint32_t m, vf w, vf a)
+{
+    store_quad(t, idx, m, _mm256_castps256_ps128(w), _mm256_castps256_ps128(a));
+    if (m > 4)
+        store_quad(t, idx + 4, m - 4, _mm256_extractf128_ps(w, 1), _mm256_extractf128_ps(a, 1));
+}
+
 #include "kern/kern_body.h"
 #endif

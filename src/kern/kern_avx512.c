@@ -83,5 +83,70 @@ static inline __attribute__((always_inline)) vf vwithout(vf x, uint32_t cell)
 }
 
 #include "kern/kern_plain_rows.h"
+#define HAVE_FOLD
+static inline float fold_four(__m128 four)
+{
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+static inline float fold(const vf *acc)
+{
+    const __m256 eight =
+        _mm256_add_ps(_mm512_castps512_ps256(acc[0]), _mm512_extractf32x8_ps(acc[0], 1));
+    return fold_four(_mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1)));
+}
+/* Where all but the first four lanes are zero. */
+static inline float fold_few(const vf *acc)
+{
+    return fold_four(_mm512_castps512_ps128(acc[0]));
+}
+
+#include "kern/kern_x86_pairs.h"
+#define HAVE_ROW_PAIRS
+/* Addresses of rows of two floats. */
+static inline __m512i row_addresses(const asgd_view *t, __m256i idx)
+{
+    const __m512i i       = _mm512_cvtepu32_epi64(idx);
+    const __m512i own     = _mm512_set1_epi64((long long)(uintptr_t)t->own),
+                  all     = _mm512_set1_epi64((long long)(uintptr_t)t->shared);
+    const __mmask8 is_own = _mm512_cmplt_epu64_mask(i, _mm512_set1_epi64((long long)t->n_own));
+    return _mm512_add_epi64(_mm512_mask_mov_epi64(all, is_own, own), _mm512_slli_epi64(i, 3));
+}
+static inline __attribute__((always_inline)) void
+load_row_pairs(const asgd_view *t, const uint32_t *idx, uint32_t m, vf *w, vf *a)
+{
+    if (m <= 4) { /* single loads have the shorter way */
+        const quad_pairs x = load_quad(t, idx, m);
+        *w                 = _mm512_castps128_ps512(quad_first(x));
+        *a                 = _mm512_castps128_ps512(quad_second(x));
+        return;
+    }
+    const __m512i even =
+        _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512i   odd   = _mm512_or_si512(even, _mm512_set1_epi32(1));
+    const __mmask16 lanes = first_lanes(m);
+    const __m512i   i     = _mm512_maskz_loadu_epi32(lanes, idx);
+    const __m512d   zero  = _mm512_setzero_pd();
+    const __m512d   x     = _mm512_mask_i64gather_pd(
+              zero, (__mmask8)lanes, row_addresses(t, _mm512_castsi512_si256(i)), NULL, 1);
+    __m512d y = zero;
+    if (m > 8)
+        y = _mm512_mask_i64gather_pd(zero, (__mmask8)(lanes >> 8),
+                                     row_addresses(t, _mm512_extracti64x4_epi64(i, 1)), NULL, 1);
+    *w = _mm512_permutex2var_ps(_mm512_castpd_ps(x), even, _mm512_castpd_ps(y));
+    *a = _mm512_permutex2var_ps(_mm512_castpd_ps(x), odd, _mm512_castpd_ps(y));
+}
+static inline __attribute__((always_inline)) void
+store_row_pairs(const asgd_view *t, const uint32_t *idx, uint32_t m, vf w, vf a)
+{
+    store_quad(t, idx, m, _mm512_castps512_ps128(w), _mm512_castps512_ps128(a));
+    if (m > 4)
+        store_quad(t, idx + 4, m - 4, _mm512_extractf32x4_ps(w, 1), _mm512_extractf32x4_ps(a, 1));
+    if (m > 8)
+        store_quad(t, idx + 8, m - 8, _mm512_extractf32x4_ps(w, 2), _mm512_extractf32x4_ps(a, 2));
+    if (m > 12)
+        store_quad(t, idx + 12, m - 12, _mm512_extractf32x4_ps(w, 3), _mm512_extractf32x4_ps(a, 3));
+}
+
 #include "kern/kern_body.h"
 #endif

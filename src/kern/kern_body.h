@@ -6,7 +6,8 @@
  *   VBUILD(F)               the vector F(0), F(1) ... F(VW-1)
  *   sfma                    fused multiply-add of scalars
  *   rload rstore rloadn rstoren rload1 rstore1   the same for floats of rows others may write
- *   load_pairs store_pairs lanes_below, rising, fold   optional (HAVE_PAIRS, HAVE_RISING, HAVE_FOLD)
+ *   load_pairs store_pairs lanes_below, rising, fold fold_few, load_row_pairs store_row_pairs
+ *                           optional (HAVE_PAIRS, HAVE_RISING, HAVE_FOLD, HAVE_ROW_PAIRS)
  *   MAX_UNITS               widest column tile, in units of 8 floats
  *
  * Tables are swept in column tiles whose sums stay in registers over all entries of an example (or
@@ -127,6 +128,8 @@ INLINE float fold(const vf *acc)
         for (int l = 0; l < half; l++) s[l] += s[l + half];
     return s[0];
 }
+/* Where all but the first four lanes are zero. */
+#define fold_few fold
 #endif
 
 /* ---- private vectors ---- */
@@ -193,6 +196,24 @@ static void exp_all(const float *x, float *y, size_t n)
 static void bytes_to_float(const uint8_t *restrict x, float scale, float *restrict y, size_t n)
 {
     for (size_t i = 0; i < n; i++) y[i] = scale * (float)x[i];
+}
+
+static uint32_t count_smaller(const uint32_t *idx, uint32_t n, uint32_t *place)
+{
+    int32_t  x[ASGDK_SHORT], less[ASGDK_SHORT] = {0};
+    uint32_t most = (n + LANES - 1) / LANES * LANES, sum = 0;
+    for (uint32_t i = 0; i < n; i++) x[i] = (int32_t)idx[i];
+    for (uint32_t i = n; i < most; i++) x[i] = INT32_MAX;
+    for (uint32_t j = 0; j < n; j += 4) {
+        const int32_t a = x[j], b = x[j + 1], c = x[j + 2], d = x[j + 3];
+        for (uint32_t i = 0; i < most; i++)
+            less[i] += (a < x[i]) + (b < x[i]) + (c < x[i]) + (d < x[i]);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        place[i] = (uint32_t)less[i];
+        sum += place[i];
+    }
+    return sum;
 }
 
 /* ---- reading rows ---- */
@@ -507,6 +528,7 @@ static void outer_row(uint32_t pad, uint32_t n, const uint32_t *ex, const float 
 }
 
 #include "kern/kern_rules.h"
+#include "kern/kern_linear.h"
 #include "kern/kern_factors.h"
 
 /* ---- private rows and their master ---- */
@@ -545,6 +567,7 @@ static void store(float *shared, const float *from, size_t n)
 
 #define ROW(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_row,
 #define SCATTERED(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_scattered,
+#define LINEAR(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_linear,
 #define FM(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_fm,
 #define FFM(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_ffm,
 const asgd_kern KERN_TABLE = {
@@ -554,6 +577,7 @@ const asgd_kern KERN_TABLE = {
     .exp            = exp_all,
     .logistic       = logistic,
     .bytes_to_float = bytes_to_float,
+    .count_smaller  = count_smaller,
     .dot1           = dot1,
     .forward        = forward,
     .forward_dense  = forward_dense,
@@ -561,6 +585,7 @@ const asgd_kern KERN_TABLE = {
     .outer_row      = outer_row,
     .rule           = {RULES(ROW)},
     .rule1          = {RULES(SCATTERED)},
+    .linear         = {RULES(LINEAR)},
     .prefetch       = prefetch,
     .fm_score       = fm_score,
     .fm             = {RULES(FM)},

@@ -66,6 +66,15 @@ void        asgdi_columns_free(asgdi_columns *c);
 /* The columns of a sparse batch; false: it is larger than what was reserved. */
 bool asgdi_transpose(asgdi_columns *c, const asgd_batch *x, asgdk_columns *out);
 
+/* ---- sink_linear.c ---- */
+
+/* Scores and emissions of a linear model, example after example: those of asgd_dot_sparse() and
+ * asgd_emit_scattered() with the slope between them.  weight, bias: tables of dim 1; bias -1: none.  score
+ * [b->n]: of each just before its update.  false: nothing is done, as the sink does not apply, or the
+ * batch is dense. */
+bool asgdi_linear_steps(asgd_sink *s, int weight, int bias, asgdk_loss loss, const asgd_batch *b,
+                        float *score);
+
 /* ---- sink_factors.c: factorization machines, one example at a time ---- */
 
 /* The interactions' part of the score of an example whose idx increase; x = xs * val (val NULL: all

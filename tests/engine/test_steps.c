@@ -113,7 +113,8 @@ static void check_same(int i, clicks *d, const asgd_config *c)
     assert_true(r[0].staleness.count == r[1].staleness.count && r[1].staleness.max == 0);
     assert_int_equal(r[1].staleness.count, r[1].updates);
     assert_int_equal(r[0].worker_examples[0], r[1].worker_examples[0]);
-    assert_true(fabs(r[0].online_loss - r[1].online_loss) <= 1e-12 * r[0].online_loss);
+    /* logistic losses of many scores are formed together, to 6e-8 a score (kern_logistic.h) */
+    assert_true(fabs(r[0].online_loss - r[1].online_loss) <= 1e-6 * r[0].online_loss);
     for (int steps = 0; steps < 2; steps++) {
         asgd_result_free(&r[steps]);
         free(w[steps]);

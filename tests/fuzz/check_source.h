@@ -57,6 +57,7 @@ static inline void check_source(const asgd_source *s)
     must(d->dense || s->start[d->examples] - s->start[0] == d->nonzeros);
     if (!s->encoding) return;
     must(s->encoding->rows == d->features && strlen(s->encoding->recipe) > 0);
+    must(asgdi_encoding_index(s->encoding) == ASGD_OK);
     for (uint32_t r = 0; r < d->features; r++)
         must(asgdi_encoding_row(s->encoding, s->encoding->key[r]) == r);
 }
