@@ -88,9 +88,18 @@ typedef void asgdk_ffm_fn(const asgd_view *t, float *local, size_t local_stride,
                           uint32_t n, const uint32_t *idx, const uint16_t *field, const float *val,
                           float xs, float slope, const asgdk_step *p);
 
-/* Updates of a linear model, one example after another. */
+/* Updates of a model of one score an example, one example after another: linear, or with the interactions of
+ * factors too. */
 typedef enum asgdk_loss { ASGDK_SQUARED, ASGDK_LOGISTIC, ASGDK_HINGE } asgdk_loss;
 typedef struct asgdk_linear {
+    /* the interactions of fm and ffm: views, slots, floats of w in a row, rows in the cache as below */
+    asgd_view  v;
+    float     *v_local;
+    size_t     v_local_stride;
+    uint32_t   v_pad, v_near;
+    asgdk_step v_step;
+    float     *sum; /* fm: [v_pad] */
+    asgdk_ffm *ffm;
     asgd_view  w;     /* of a table with dim 1 */
     float     *local; /* the worker's slots of it, local_stride apart, or NULL */
     size_t     local_stride;
@@ -101,6 +110,7 @@ typedef struct asgdk_linear {
     /* the examples, as asgd_batch has them: idx of each increase */
     const uint64_t *begin;
     const uint32_t *len, *idx;
+    const uint16_t *field;            /* ffm */
     const float    *val, *y, *weight; /* those of weight 0 change nothing */
     float          *score;            /* out: of each just before its update */
 } asgdk_linear;
@@ -147,7 +157,8 @@ typedef struct asgd_kern {
     asgdk_rule_fn  *rule[ASGD_RULES]; /* index asgd_rule_kind; [0] NULL */
     asgdk_rule1_fn *rule1[ASGD_RULES];
 
-    asgdk_linear_fn *linear[ASGD_RULES]; /* kern_linear.h */
+    asgdk_linear_fn *linear[ASGD_RULES], *fm_steps[ASGD_RULES],
+        *ffm_steps[ASGD_RULES]; /* kern_linear.h */
 
     /* Brings the first `floats` of n scattered rows nearer, for writing. */
     void (*prefetch)(const asgd_view *t, uint32_t floats, uint32_t n, const uint32_t *idx);

@@ -528,8 +528,8 @@ static void outer_row(uint32_t pad, uint32_t n, const uint32_t *ex, const float 
 }
 
 #include "kern/kern_rules.h"
-#include "kern/kern_linear.h"
 #include "kern/kern_factors.h"
+#include "kern/kern_linear.h"
 
 /* ---- private rows and their master ---- */
 
@@ -567,6 +567,8 @@ static void store(float *shared, const float *from, size_t n)
 
 #define ROW(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_row,
 #define SCATTERED(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_scattered,
+#define FM_STEPS(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_fm_steps,
+#define FFM_STEPS(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_ffm_steps,
 #define LINEAR(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_linear,
 #define FM(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_fm,
 #define FFM(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_ffm,
@@ -586,6 +588,8 @@ const asgd_kern KERN_TABLE = {
     .rule           = {RULES(ROW)},
     .rule1          = {RULES(SCATTERED)},
     .linear         = {RULES(LINEAR)},
+    .fm_steps       = {RULES(FM_STEPS)},
+    .ffm_steps      = {RULES(FFM_STEPS)},
     .prefetch       = prefetch,
     .fm_score       = fm_score,
     .fm             = {RULES(FM)},

@@ -1,6 +1,7 @@
-/* kern_linear.h -- linear models, examples one after another, each an update: part of kern_body.h.
+/* kern_linear.h -- models of one score, examples one after another, each an update: part of kern_body.h.
  *
- *     s = bias + sum_j w_j x_j;  g = d loss(s, y) / d s;  w_j and bias by the rule, gradients g x_j, g
+ *     s = bias + sum_j w_j x_j + interactions;  g = d loss(s, y) / d s;  w_j and bias by the rule, gradients
+ *     g x_j, g; factors as kern_factors.h says
  *
  * A row is read once: what the score was formed from is still at hand when the rule wants it.  The sum has
  * the order of dot1(), the slope the exponential of exp_all(), and the rest is the rule's, so the result has
@@ -12,6 +13,7 @@
 enum {
     HELD         = 64, /* entries of an example that are kept; longer ones are read twice */
     LINEAR_AHEAD = 4,  /* examples between the prefetch of rows and their use */
+    FFM_AHEAD    = 2,  /* whose examples take longer */
 };
 
 /* w and the first slot of the rows idx[0..m) of two floats; other lanes are anything. */
@@ -156,23 +158,34 @@ INLINE void held_apply(rule_step *f, int merged, int local_slots, const asgd_vie
     }
 }
 
-INLINE void linear(rule_step *f, int merged, int local_slots, bool together, const asgdk_linear *j,
-                   uint32_t n)
+/* Asks for the rows of an example that no cache has in any case; of long ones for the beginning. */
+INLINE void ask(const asgd_view *t, uint32_t n, const uint32_t *idx, uint32_t near)
 {
-    const asgd_view t = j->w;
+    while (n > 0 && idx[n - 1] >= near) __builtin_prefetch(row_at(t, idx[--n]), 1);
+}
+
+typedef enum interactions { NONE, FM, FFM } interactions;
+
+INLINE void steps(rule_step *f, int merged, int local_slots, bool together, interactions kind,
+                  asgdk_fm_fn *fm, asgdk_ffm_fn *ffm, const asgdk_linear *j, uint32_t n)
+{
+    const uint32_t  far = kind == FFM ? FFM_AHEAD : LINEAR_AHEAD;
+    const asgd_view t   = j->w;
     const consts    c = prepare(&j->step), bias_c = prepare(&j->bias_step);
     held            h;
     for (uint32_t i = 0; i < n; i++) {
-        if (i + LINEAR_AHEAD < n) {
-            const uint32_t *idx = j->idx + j->begin[i + LINEAR_AHEAD];
-            uint32_t        m   = j->len[i + LINEAR_AHEAD];
-            while (m > 0 && idx[m - 1] >= j->near) __builtin_prefetch(row_at(&t, idx[--m]), 1);
+        if (i + far < n) {
+            const uint32_t *idx = j->idx + j->begin[i + far], m = j->len[i + far];
+            ask(&t, m, idx, j->near);
+            if (kind != NONE) ask(&j->v, m, idx, j->v_near);
         }
         const uint64_t  at  = j->begin[i];
         const uint32_t *idx = j->idx + at, m = j->len[i];
         const float    *val = j->val ? j->val + at : NULL;
         float s = m > HELD ? dot1(&t, m, idx, val) : held_dot(merged, &t, m, idx, val, &h);
         if (j->bias) s = rload1(j->bias) + s;
+        if (kind == FM) s += fm_score(&j->v, j->v_pad, m, idx, val, 1, j->sum);
+        if (kind == FFM) s += ffm_score(&j->v, j->ffm, m, idx, j->field + at, val, 1);
         j->score[i] = s;
         if (j->weight && !(j->weight[i] > 0)) continue;
         const float slope = linear_slope(j->loss, s, j->y[i]);
@@ -183,13 +196,37 @@ INLINE void linear(rule_step *f, int merged, int local_slots, bool together, con
             held_apply(f, merged, local_slots, &t, j->local, j->local_stride, m, idx, val, slope,
                        &h, &c);
         if (j->bias) apply_one(f, merged, local_slots, j->bias, j->bias_local, slope, &bias_c);
+        if (kind == FM)
+            fm(&j->v, j->v_local, j->v_local_stride, j->v_pad, m, idx, val, 1, slope, j->sum,
+               &j->v_step);
+        if (kind == FFM)
+            ffm(&j->v, j->v_local, j->v_local_stride, j->ffm, m, idx, j->field + at, val, 1, slope,
+                &j->v_step);
     }
 }
 
-#define DEFINE(name, merged, local_slots, together)              \
-    static void name##_linear(const asgdk_linear *j, uint32_t n) \
-    {                                                            \
-        linear(name, merged, local_slots, together, j, n);       \
+#ifdef NARROW
+#define NARROW_STEPS(kind) (j->v_pad == UNIT ? NARROW.fm_steps[kind] : NULL)
+#else
+#define NARROW_STEPS(kind) NULL
+#endif
+
+#define DEFINE(name, merged, local_slots, together)                                \
+    static void name##_linear(const asgdk_linear *j, uint32_t n)                   \
+    {                                                                              \
+        steps(name, merged, local_slots, together, NONE, NULL, NULL, j, n);        \
+    }                                                                              \
+    static void name##_fm_steps(const asgdk_linear *j, uint32_t n)                 \
+    {                                                                              \
+        asgdk_linear_fn *narrow = NARROW_STEPS(ASGD_RULE_##name);                  \
+        if (narrow)                                                                \
+            narrow(j, n);                                                          \
+        else                                                                       \
+            steps(name, merged, local_slots, together, FM, name##_fm, NULL, j, n); \
+    }                                                                              \
+    static void name##_ffm_steps(const asgdk_linear *j, uint32_t n)                \
+    {                                                                              \
+        steps(name, merged, local_slots, together, FFM, NULL, name##_ffm, j, n);   \
     }
 RULES(DEFINE)
 #undef DEFINE

@@ -47,7 +47,13 @@ static void add(asgd_stats *st, const asgd_stats *more)
 void asgdi_factor_steps(const asgdi_factor_ops *f, const void *self, const asgd_batch *b,
                         asgd_sink *g, void *scratch, asgd_stats *st)
 {
-    asgd_stats sum = {0};
+    asgd_stats        sum = {0};
+    const asgdi_steps all = {.weight  = ASGDI_WEIGHT,
+                             .bias    = ASGDI_BIAS,
+                             .factors = ASGDI_FACTORS,
+                             .sum     = scratch,
+                             .ffm     = f->ffm ? f->ffm(self, scratch) : NULL};
+    if (asgdi_single_steps(self, b, g, &all, st)) return;
     for (uint32_t i = 0; i < b->n; i++) {
         if (i + AHEAD < b->n) {
             const uint32_t *idx = b->idx + b->begin[i + AHEAD];

@@ -10,6 +10,8 @@ typedef struct asgdi_factor_ops {
     float (*score)(const void *self, const asgd_sink *g, const asgdi_example *x, void *scratch);
     void (*emit)(const void *self, asgd_sink *g, const asgdi_example *x, float slope,
                  void *scratch);
+    /* ffm's part of scratch; NULL: fm, whose scratch is the sum */
+    asgdk_ffm *(*ffm)(const void *self, void *scratch);
     size_t (*bytes)(const void *self); /* of scratch, a multiple of 64 */
 } asgdi_factor_ops;
 

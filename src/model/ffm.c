@@ -80,8 +80,9 @@ static size_t state_bytes(const void *self)
 }
 
 /* The scratch is zeroed once and kept, so the first use lays it out. */
-static asgdk_ffm *state(const ffm *m, void *scratch)
+static asgdk_ffm *state(const void *self, void *scratch)
 {
+    const ffm *m = self;
     asgdk_ffm *p = scratch;
     return p->sum ? p : asgdk_ffm_lay_out(scratch, m->fields, m->cell);
 }
@@ -98,7 +99,8 @@ static void emit(const void *self, asgd_sink *g, const asgdi_example *x, float s
                    slope);
 }
 
-static const asgdi_factor_ops factors = {score, emit, state_bytes};
+static const asgdi_factor_ops factors = {
+    .score = score, .emit = emit, .ffm = state, .bytes = state_bytes};
 
 static size_t scratch_bytes(const void *self, uint32_t n)
 {

@@ -83,7 +83,7 @@ static size_t sum_bytes(const void *self)
     return ((size_t)asgdk_pad(m->k > 1 ? m->k : 2) * sizeof(float) + 63) & ~(size_t)63;
 }
 
-static const asgdi_factor_ops factors = {score, emit, sum_bytes};
+static const asgdi_factor_ops factors = {.score = score, .emit = emit, .bytes = sum_bytes};
 
 static size_t scratch_bytes(const void *self, uint32_t n)
 {

@@ -91,62 +91,14 @@ static void scores(const linear *m, const asgd_batch *b, const asgd_sink *g, flo
     }
 }
 
-/* Adds examples from..from+n-1 of b, whose scores these were. */
-static void account(const linear *m, const asgd_batch *b, const asgd_sink *g, uint32_t from,
-                    uint32_t n, float *score, asgd_stats *st)
-{
-    if (m->single.loss != ASGDI_LOSS_LOGISTIC || b->weight) {
-        for (uint32_t i = 0; i < n; i++)
-            asgdi_single_account(&m->single, b, from + i, score[i], st);
-        return;
-    }
-    uint32_t correct = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        const float y = b->y[from + i];
-        correct += (score[i] > 0) == (y > 0.5f);
-        score[i] *= 1 - 2 * y; /* the loss is log(1 + exp) of that */
-    }
-    st->loss += g->k->logistic(score, n, 1);
-    st->weight += n;
-    st->correct += correct;
-}
-
-static asgdk_loss kernel_loss(asgdi_loss loss)
-{
-    return loss == ASGDI_LOSS_LOGISTIC ? ASGDK_LOGISTIC
-           : loss == ASGDI_LOSS_HINGE  ? ASGDK_HINGE
-                                       : ASGDK_SQUARED;
-}
-
-/* By the fused kernel; false: there is none for this. */
-static bool steps_fused(const linear *m, const asgd_batch *b, asgd_sink *g, asgd_stats *st)
-{
-    enum { PIECE = 64 };
-    float score[PIECE];
-    if (m->net.layers || m->single.normalize) return false;
-    for (uint32_t i = 0, n; i < b->n; i += n) {
-        asgd_batch piece = *b;
-        n                = b->n - i < PIECE ? b->n - i : PIECE;
-        piece.n          = n;
-        piece.begin += i;
-        piece.len += i;
-        piece.y += i;
-        if (b->weight) piece.weight += i;
-        if (!asgdi_linear_steps(g, ASGDI_WEIGHT, m->single.bias ? ASGDI_BIAS : -1,
-                                kernel_loss(m->single.loss), &piece, score))
-            return false; /* the first piece */
-        account(m, b, g, i, n, score, st);
-    }
-    return true;
-}
-
 /* One example after another; sparse data. */
 static void steps(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
                   void *scratch, uint64_t random, asgd_stats *st)
 {
-    const linear *m   = self;
-    asgd_stats    sum = {0};
-    if (steps_fused(m, b, g, st)) return;
+    const linear     *m   = self;
+    asgd_stats        sum = {0};
+    const asgdi_steps all = {.weight = ASGDI_WEIGHT, .bias = ASGDI_BIAS, .factors = -1};
+    if (!m->net.layers && asgdi_single_steps(&m->single, b, g, &all, st)) return;
     for (uint32_t i = 0; i < b->n; i++) {
         if (i + AHEAD < b->n)
             asgdi_prefetch(g, ASGDI_WEIGHT, b->len[i + AHEAD], b->idx + b->begin[i + AHEAD]);

@@ -111,6 +111,50 @@ float asgdi_single_account(const asgdi_single *m, const asgd_batch *b, uint32_t 
     return weight * slope;
 }
 
+/* Adds examples from..from+n-1 of b, whose scores these were. */
+static void account(const asgdi_single *m, const asgd_batch *b, const asgd_sink *g, uint32_t from,
+                    uint32_t n, float *score, asgd_stats *st)
+{
+    if (m->loss != ASGDI_LOSS_LOGISTIC || b->weight) {
+        for (uint32_t i = 0; i < n; i++) asgdi_single_account(m, b, from + i, score[i], st);
+        return;
+    }
+    uint32_t correct = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const float y = b->y[from + i];
+        correct += (score[i] > 0) == (y > 0.5f);
+        score[i] *= 1 - 2 * y; /* the loss is log(1 + exp) of that */
+    }
+    st->loss += g->k->logistic(score, n, 1);
+    st->weight += n;
+    st->correct += correct;
+}
+
+bool asgdi_single_steps(const asgdi_single *m, const asgd_batch *b, asgd_sink *g,
+                        const asgdi_steps *tables, asgd_stats *st)
+{
+    enum { PIECE = 64 };
+    float       score[PIECE];
+    asgdi_steps all = *tables;
+    if (m->normalize) return false;
+    if (!m->bias) all.bias = -1;
+    all.loss = m->loss == ASGDI_LOSS_LOGISTIC ? ASGDK_LOGISTIC
+               : m->loss == ASGDI_LOSS_HINGE  ? ASGDK_HINGE
+                                              : ASGDK_SQUARED;
+    for (uint32_t i = 0, n; i < b->n; i += n) {
+        asgd_batch piece = *b;
+        n                = b->n - i < PIECE ? b->n - i : PIECE;
+        piece.n          = n;
+        piece.begin += i;
+        piece.len += i;
+        piece.y += i;
+        if (b->weight) piece.weight += i;
+        if (!asgdi_linear_steps(g, &all, &piece, score)) return false; /* the first piece */
+        account(m, b, g, i, n, score, st);
+    }
+    return true;
+}
+
 void asgdi_single_emit_bias(const asgdi_single *m, asgd_sink *g, float slope)
 {
     if (m->bias) asgd_emit_scattered(g, ASGDI_BIAS, 1, &first_row, NULL, slope, NULL);

@@ -66,14 +66,24 @@ void        asgdi_columns_free(asgdi_columns *c);
 /* The columns of a sparse batch; false: it is larger than what was reserved. */
 bool asgdi_transpose(asgdi_columns *c, const asgd_batch *x, asgdk_columns *out);
 
+/* Floats at the beginning of a table that live in the core's own cache: where rows are numbered by
+ * falling frequency, those everybody reads. */
+enum { ASGDI_NEAR_FLOATS = 1 << 16 };
+
 /* ---- sink_linear.c ---- */
 
-/* Scores and emissions of a linear model, example after example: those of asgd_dot_sparse() and
- * asgd_emit_scattered() with the slope between them.  weight, bias: tables of dim 1; bias -1: none.  score
- * [b->n]: of each just before its update.  false: nothing is done, as the sink does not apply, or the
- * batch is dense. */
-bool asgdi_linear_steps(asgd_sink *s, int weight, int bias, asgdk_loss loss, const asgd_batch *b,
-                        float *score);
+/* A model of one score: tables of weights and bias, both of dim 1, and of factors; -1: none. */
+typedef struct asgdi_steps {
+    int        weight, bias, factors;
+    asgdk_loss loss;
+    float     *sum; /* fm: scratch, [pad of factors] */
+    asgdk_ffm *ffm; /* ffm's; NULL: it is fm */
+} asgdi_steps;
+
+/* Scores and emissions, example after example: what the functions for each do, with the slope between
+ * them.  score [b->n]: of each just before its update.  false: nothing is done, as the sink does not
+ * apply, or the batch is dense. */
+bool asgdi_linear_steps(asgd_sink *s, const asgdi_steps *m, const asgd_batch *b, float *score);
 
 /* ---- sink_factors.c: factorization machines, one example at a time ---- */
 

@@ -7,9 +7,6 @@
 
 #include <string.h>
 
-/* Floats at the beginning of a table that live in the core's own cache: where rows are numbered by
- * falling frequency, those everybody reads. */
-enum { NEAR_FLOATS = 1 << 16 };
 /* Of a longer row the beginning is asked for; the rest comes by itself, as the processor sees where this
  * leads, and asking for it would only fill the few places for lines that are on their way. */
 enum { PREFETCHED = 16 };
@@ -99,7 +96,7 @@ void asgdi_emit_ffm(asgd_sink *s, int table, asgdk_ffm *p, uint32_t n, const uin
 void asgdi_prefetch(const asgd_sink *s, int table, uint32_t n, const uint32_t *idx)
 {
     const asgdi_table *x    = &s->p->table[table];
-    const uint64_t     near = NEAR_FLOATS / x->stride;
+    const uint64_t     near = ASGDI_NEAR_FLOATS / x->stride;
     const uint32_t     most = x->stride < PREFETCHED ? (uint32_t)x->stride : PREFETCHED;
     uint32_t           m    = n;
     while (m > 0 && idx[m - 1] >= near) m--;

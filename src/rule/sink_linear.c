@@ -1,36 +1,48 @@
-/* sink_linear.c -- linear models' updates, many examples a call, by a fused kernel (kern_linear.h). */
+/* sink_linear.c -- updates of models of one score an example, many examples a call, by a fused kernel
+ * (kern_linear.h). */
 #include "rule/sink.h"
 #include "rule/target.h"
 
-/* Floats at the beginning of a table that live in the core's own cache. */
-enum { NEAR_FLOATS = 1 << 16 };
-
-bool asgdi_linear_steps(asgd_sink *s, int weight, int bias, asgdk_loss loss, const asgd_batch *b,
-                        float *score)
+bool asgdi_linear_steps(asgd_sink *s, const asgdi_steps *m, const asgd_batch *b, float *score)
 {
     if (s->kind != ASGDI_APPLY || b->dense) return false;
-    const asgdi_table *x     = &s->p->table[weight];
+    const asgdi_table *x     = &s->p->table[m->weight];
     const uint32_t     slots = s->p->slots.local;
     const bool         local = slots && s->local;
-    asgdk_linear       j     = {.w            = s->views[weight],
-                                .local        = local ? s->local[weight] : NULL,
+    asgdk_linear       j     = {.w            = s->views[m->weight],
+                                .local        = local ? s->local[m->weight] : NULL,
                                 .local_stride = slots,
-                                .loss         = loss,
-                                .near         = (uint32_t)(NEAR_FLOATS / x->stride),
+                                .loss         = m->loss,
+                                .near         = (uint32_t)(ASGDI_NEAR_FLOATS / x->stride),
                                 .begin        = b->begin,
                                 .len          = b->len,
                                 .idx          = b->idx,
+                                .field        = b->field,
                                 .val          = b->val,
                                 .y            = b->y,
                                 .weight       = b->weight,
                                 .score        = score};
     asgdk_step         plain;
     j.step = *step_of(s, x, &plain);
-    if (bias >= 0) {
-        j.bias       = (float *)(uintptr_t)asgd_row(&s->views[bias], 0);
-        j.bias_local = local ? s->local[bias] : NULL;
-        j.bias_step  = *step_of(s, &s->p->table[bias], &plain);
+    if (m->bias >= 0) {
+        j.bias       = (float *)(uintptr_t)asgd_row(&s->views[m->bias], 0);
+        j.bias_local = local ? s->local[m->bias] : NULL;
+        j.bias_step  = *step_of(s, &s->p->table[m->bias], &plain);
     }
-    s->k->linear[s->rule.kind](&j, b->n);
+    if (m->factors >= 0) {
+        const asgdi_table *v = &s->p->table[m->factors];
+        j.v                  = s->views[m->factors];
+        j.v_local            = local ? s->local[m->factors] : NULL;
+        j.v_local_stride     = (size_t)v->pad * slots;
+        j.v_pad              = v->pad;
+        j.v_near             = (uint32_t)(ASGDI_NEAR_FLOATS / v->stride);
+        j.v_step             = *step_of(s, v, &plain);
+        j.sum                = m->sum;
+        j.ffm                = m->ffm;
+        if (j.ffm) j.ffm->sums = false;
+    }
+    (m->factors < 0 ? s->k->linear
+     : m->ffm       ? s->k->ffm_steps
+                    : s->k->fm_steps)[s->rule.kind](&j, b->n);
     return true;
 }
