@@ -250,8 +250,8 @@ typedef struct asgd_model_ops {
     /* Bytes of private memory a worker needs for batches of up to n examples; NULL: none.
      * It is zeroed once, aligned to 64 bytes, and kept between steps. */
     size_t (*scratch)(const void *self, uint32_t n);
-    /* Hot path: add the batch's losses to *st and emit the gradient of the MEAN loss, scale
-     * 1/weight. Reads before it emits; allocates nothing, takes no lock, cannot fail. `random` is a
+    /* Hot path: add the batch's losses to *st and emit the gradient of the mean over
+     * the batch's examples of weight * loss: an example of weight 2 counts as two.  Reads before it emits; allocates nothing, takes no lock, cannot fail. `random` is a
      * seed of this batch's own, the same on every replay. */
     void (*step)(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
                  void *scratch, uint64_t random, asgd_stats *st);
@@ -440,7 +440,7 @@ typedef struct asgd_config {
     double       eval_every; /* examples; 0: an epoch */
     const char  *target;     /* stop when reached: "accuracy=0.97" */
     /* stop after so many evaluations without a better loss, and keep the best parameters; 0: the
-     * model's default (fm, ffm: 2; others: never), ASGD_NEVER */
+     * model's default (linear, fm, ffm: 2; others: never), ASGD_NEVER */
     uint32_t patience;
     double   max_seconds; /* 0: no limit */
 

@@ -91,7 +91,7 @@ typedef void asgdk_ffm_fn(const asgd_view *t, float *local, size_t local_stride,
 /* Updates of a model of one score an example, one example after another: linear, or with the interactions of
  * factors too. */
 typedef enum asgdk_loss { ASGDK_SQUARED, ASGDK_LOGISTIC, ASGDK_HINGE } asgdk_loss;
-typedef struct asgdk_linear {
+typedef struct asgdk_single {
     /* the interactions of fm and ffm: views, slots, floats of w in a row, rows in the cache as below */
     asgd_view  v;
     float     *v_local;
@@ -113,8 +113,8 @@ typedef struct asgdk_linear {
     const uint16_t *field;            /* ffm */
     const float    *val, *y, *weight; /* those of weight 0 change nothing */
     float          *score;            /* out: of each just before its update */
-} asgdk_linear;
-typedef void asgdk_linear_fn(const asgdk_linear *j, uint32_t n);
+} asgdk_single;
+typedef void asgdk_single_fn(const asgdk_single *j, uint32_t n);
 
 enum { ASGDK_SHORT = 64 };
 
@@ -157,8 +157,8 @@ typedef struct asgd_kern {
     asgdk_rule_fn  *rule[ASGD_RULES]; /* index asgd_rule_kind; [0] NULL */
     asgdk_rule1_fn *rule1[ASGD_RULES];
 
-    asgdk_linear_fn *linear[ASGD_RULES], *fm_steps[ASGD_RULES],
-        *ffm_steps[ASGD_RULES]; /* kern_linear.h */
+    asgdk_single_fn *linear[ASGD_RULES], *fm_steps[ASGD_RULES],
+        *ffm_steps[ASGD_RULES]; /* kern_single.h */
 
     /* Brings the first `floats` of n scattered rows nearer, for writing. */
     void (*prefetch)(const asgd_view *t, uint32_t floats, uint32_t n, const uint32_t *idx);

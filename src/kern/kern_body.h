@@ -529,7 +529,7 @@ static void outer_row(uint32_t pad, uint32_t n, const uint32_t *ex, const float 
 
 #include "kern/kern_rules.h"
 #include "kern/kern_factors.h"
-#include "kern/kern_linear.h"
+#include "kern/kern_single.h"
 
 /* ---- private rows and their master ---- */
 

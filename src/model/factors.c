@@ -63,7 +63,7 @@ void asgdi_factor_steps(const asgdi_factor_ops *f, const void *self, const asgd_
         const asgdi_example x   = asgdi_single_example(self, b, i);
         asgd_stats          one = {0};
         const float slope = asgdi_single_account(self, b, i, score(f, self, g, &x, scratch), &one);
-        if (one.weight > 0) emit(f, self, g, &x, slope / (float)one.weight, scratch);
+        if (one.weight > 0) emit(f, self, g, &x, slope, scratch);
         add(&sum, &one);
     }
     add(st, &sum);
@@ -85,7 +85,7 @@ void asgdi_factor_step(const asgdi_factor_ops *f, const void *self, const asgd_b
     for (uint32_t i = 0; i < b->n && sum.weight > 0; i++) {
         const asgdi_example x = asgdi_single_example(self, b, i);
         f->score(self, g, &x, scratch);
-        emit(f, self, g, &x, slope[i] / (float)sum.weight, scratch);
+        emit(f, self, g, &x, slope[i] / (float)b->n, scratch);
     }
     add(st, &sum);
 }

@@ -5,10 +5,10 @@
  *
  * The problem is convex, so the weights start at zero; updates of a sparse example touch the rows of its own
  * non-zeros only, which is what makes lock-free training work (Niu, Recht, Re, Wright 2011).  Batches
- * of one sparse example, the common case, are fused kernels (kern/kern_linear.h), or one dot product and one
+ * of one sparse example, the common case, are fused kernels (kern/kern_single.h), or one dot product and one
  * scattered emission; larger batches compute every score before the first row changes.
  *
- * With instance weights the objective is the weighted mean.  Every row an example touches is emitted
+ * With instance weights the objective is the mean of weight times loss.  Every row an example touches is emitted
  * even where the slope is zero, because the rule's penalties belong to touched rows.
  *
  * Data with a set of labels each: one logistic regression a label (one against the rest), as a net
@@ -117,7 +117,7 @@ static void steps(const void *self, const asgd_batch *b, const asgd_view *w, asg
         asgd_stats          one   = {0};
         const float         score = asgdi_single_linear(&m->single, g, &x);
         const float         slope = asgdi_single_account(&m->single, b, i, score, &one);
-        if (one.weight > 0) asgdi_single_emit(&m->single, g, &x, slope / (float)one.weight);
+        if (one.weight > 0) asgdi_single_emit(&m->single, g, &x, slope);
         sum.loss += one.loss;
         sum.weight += one.weight;
         sum.correct += one.correct;
@@ -153,7 +153,7 @@ static void step(const void *self, const asgd_batch *b, const asgd_view *w, asgd
     }
     scores(m, b, g, v);
     for (uint32_t i = 0; i < b->n; i++) v[i] = asgdi_single_account(&m->single, b, i, v[i], &sum);
-    if (sum.weight > 0) emit_all(m, b, g, (float)(1 / sum.weight), v);
+    if (sum.weight > 0) emit_all(m, b, g, 1 / (float)b->n, v);
     st->loss += sum.loss;
     st->weight += sum.weight;
     st->correct += sum.correct;
@@ -191,12 +191,13 @@ const asgdi_model_entry asgdi_model_linear = {
     .defaults = {.batch    = 1,
                  .epochs   = 10,
                  .rule     = ASGD_RULE_adagrad,
-                 .schedule = ASGD_LINEAR,
+                 .schedule = ASGD_CONSTANT,
                  .lr       = {[ASGD_RULE_sgd]      = 0.1,
                               [ASGD_RULE_momentum] = 0.02,
                               [ASGD_RULE_adagrad]  = 0.05,
                               [ASGD_RULE_rmsprop]  = 0.001,
                               [ASGD_RULE_adam]     = 0.001,
-                              [ASGD_RULE_ftrl]     = 0.1}},
+                              [ASGD_RULE_ftrl]     = 0.1},
+                 .patience = 2},
     .parse    = parse,
 };

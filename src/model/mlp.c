@@ -26,7 +26,7 @@ typedef struct mlp {
     init_kind init;
     loss_kind loss;
     int       normalize; /* a switch_names[] */
-    bool      dropout_set;
+    bool      dropout_set, hidden_set;
 } mlp;
 
 static asgd_status parse(void *self, const char *options)
@@ -35,11 +35,13 @@ static asgd_status parse(void *self, const char *options)
     char        key[32], value[128];
     asgd_status s;
     int         hidden = 1, choice = 0;
-    *m = (mlp){.net = {.width[1] = 128, .activation = ASGDI_RELU}, .normalize = AUTO};
+    *m = (mlp){.net = {.activation = ASGDI_RELU}, .normalize = AUTO};
     while (asgdi_option_next(&options, key, value, &s)) {
         if (strcmp(key, "hidden") == 0) {
-            ASGD_TRY(asgdi_option_sizes("mlp", key, value, MAX_WIDTH, MAX_HIDDEN, m->net.width + 1,
-                                        &hidden));
+            m->hidden_set = strcmp(value, "auto") != 0;
+            if (m->hidden_set)
+                ASGD_TRY(asgdi_option_sizes("mlp", key, value, MAX_WIDTH, MAX_HIDDEN,
+                                            m->net.width + 1, &hidden));
         } else if (strcmp(key, "activation") == 0) {
             ASGD_TRY(asgdi_option_choice("mlp", key, value, activation_names, 3, &choice));
             m->net.activation = (asgdi_activation)choice;
@@ -127,6 +129,7 @@ static asgd_status shape(void *self, const asgd_schema *d, asgd_table *tables, i
     }
     net->normalize = m->normalize == AUTO ? d->label_sets : m->normalize == 1;
     if (!m->dropout_set) net->dropout = d->label_sets ? 0.2f : 0;
+    if (!m->hidden_set) net->width[1] = d->label_sets ? 256 : 128;
     net->width[0]           = d->features;
     net->width[net->layers] = net->output == ASGDI_SQUARES ? 1 : d->classes;
     for (uint32_t l = 0; l < net->layers; l++)
@@ -149,7 +152,9 @@ const asgdi_model_entry asgdi_model_mlp = {
     .ops = &ops,
     .help =
         "mlp: fully connected layers; classes, sets of labels or real-valued targets\n"
-        "\thidden=128  units of each hidden layer, such as 300,100\n"
+        "\thidden=auto  units of each hidden layer, such as 300,100; auto: 256 for sets of labels, "
+        "else "
+        "128\n"
         "\tactivation=relu  relu, tanh, sigmoid\n"
         "\tdropout=auto  part of the hidden units left out of a step, below 1; auto: 0.2 for sets "
         "of labels, else 0\n"

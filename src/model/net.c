@@ -399,7 +399,7 @@ void asgdi_net_step(const void *self, const asgd_batch *b, const asgd_view *w, a
     st->correct += sum.correct;
     if (!(sum.weight > 0)) return; /* nothing to learn from */
     backward(net, &p, base, b->n, w, g->k);
-    emit(net, &p, base, b, g, (float)(1 / sum.weight));
+    emit(net, &p, base, b, g, 1 / (float)b->n);
 }
 
 void asgdi_net_predict(const void *self, const asgd_batch *b, const asgd_view *w,

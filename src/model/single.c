@@ -149,7 +149,7 @@ bool asgdi_single_steps(const asgdi_single *m, const asgd_batch *b, asgd_sink *g
         piece.len += i;
         piece.y += i;
         if (b->weight) piece.weight += i;
-        if (!asgdi_linear_steps(g, &all, &piece, score)) return false; /* the first piece */
+        if (!asgdi_sink_steps(g, &all, &piece, score)) return false; /* the first piece */
         account(m, b, g, i, n, score, st);
     }
     return true;

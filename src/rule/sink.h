@@ -70,7 +70,7 @@ bool asgdi_transpose(asgdi_columns *c, const asgd_batch *x, asgdk_columns *out);
  * falling frequency, those everybody reads. */
 enum { ASGDI_NEAR_FLOATS = 1 << 16 };
 
-/* ---- sink_linear.c ---- */
+/* ---- sink_single.c ---- */
 
 /* A model of one score: tables of weights and bias, both of dim 1, and of factors; -1: none. */
 typedef struct asgdi_steps {
@@ -83,7 +83,7 @@ typedef struct asgdi_steps {
 /* Scores and emissions, example after example: what the functions for each do, with the slope between
  * them.  score [b->n]: of each just before its update.  false: nothing is done, as the sink does not
  * apply, or the batch is dense. */
-bool asgdi_linear_steps(asgd_sink *s, const asgdi_steps *m, const asgd_batch *b, float *score);
+bool asgdi_sink_steps(asgd_sink *s, const asgdi_steps *m, const asgd_batch *b, float *score);
 
 /* ---- sink_factors.c: factorization machines, one example at a time ---- */
 

@@ -138,7 +138,7 @@ static void many_steps_are_single_steps(void **state)
                                        .batch   = 1,
                                        .epochs  = 2.3,
                                        .seed    = 5,
-                                       .lr      = 0.05,
+                                       .lr      = how == 3 ? 0.01 : 0.05,
                                        .rule    = {.kind = rules[rule], .l2 = 1e-4f},
                                        .schedule_set = true};
                 d.source.weight     = how == 3 ? d.weight : NULL;

@@ -119,7 +119,7 @@ static double loss(fixture *f, const asgd_batch *b)
     f->sink.kind         = ASGDI_DISCARD;
     f->m->ops.step(f->m->self, b, f->views, &f->sink, f->scratch, 99, &st);
     f->sink.kind = kind;
-    return st.loss / st.weight;
+    return st.loss / b->n;
 }
 
 static double slope(fixture *f, const asgd_batch *b, float *w, float h)

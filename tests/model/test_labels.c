@@ -129,7 +129,7 @@ static double loss(fixture *f, const asgd_batch *b)
 {
     asgd_stats st;
     run_step(f, b, ASGDI_DISCARD, &st);
-    return st.loss / st.weight;
+    return st.loss / b->n;
 }
 
 /* ---- gradient ---- */

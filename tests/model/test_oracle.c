@@ -48,6 +48,14 @@ static double step(fixture *f, const problem *p)
     return st.loss / st.weight;
 }
 
+/* PyTorch's losses are divided by the sum of the weights, gradients here by the number of examples. */
+static double mean_weight(const struct oracle *o)
+{
+    double sum = 0;
+    for (int i = 0; i < N; i++) sum += o->weighted ? (double)weights[i] : 1;
+    return sum / N;
+}
+
 static bool near(double a, double b)
 {
     return fabs(a - b) <= 1e-5;
@@ -65,14 +73,14 @@ static int check(const struct oracle *o, bool sparse, const asgd_kern *k)
         const asgdi_table *table = &f.m->params.table[t];
         for (uint64_t r = 0; r < table->info.rows; r++)
             for (uint32_t j = 0; j < table->info.dim; j++, at++)
-                bad += !near(f.sink.grad[t][r * table->pad + j], o->grad[at]);
+                bad += !near(f.sink.grad[t][r * table->pad + j], mean_weight(o) * o->grad[at]);
     }
     fixture_free(&f);
 
     make(&f, &p, o, sparse, ASGDI_APPLY, k);
     f.sink.rule.kind = ASGD_RULE_sgd;
     for (int i = 0; i <= STEPS; i++) {
-        asgdi_rule_step(&f.sink.rule, LR, (uint64_t)i + 1, &f.sink.step);
+        asgdi_rule_step(&f.sink.rule, LR / mean_weight(o), (uint64_t)i + 1, &f.sink.step);
         bad += !near(step(&f, &p), o->loss[i]);
     }
     fixture_free(&f);

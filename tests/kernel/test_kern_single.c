@@ -1,4 +1,4 @@
-/* test_kern_linear.c -- the fused kernel of linear models, every variant and rule: bit for bit what dot1, the
+/* test_kern_single.c -- the fused kernel of linear models, every variant and rule: bit for bit what dot1, the
  * slope and rule1 give one after another, and close to a model in double precision.
  *
  * Examples share rows, so an update that comes too late or is lost shows in the scores that follow. */
@@ -88,9 +88,9 @@ static double slope_in_double(asgdk_loss loss, double s, double y)
                                  : 1 / (1 + exp(-s)) - y;
 }
 
-static asgdk_linear job_of(linear_case *x, int bias, asgdk_loss loss, asgdk_step step, float *score)
+static asgdk_single job_of(linear_case *x, int bias, asgdk_loss loss, asgdk_step step, float *score)
 {
-    asgdk_linear j = {.w            = x->w.view,
+    asgdk_single j = {.w            = x->w.view,
                       .local        = x->local,
                       .local_stride = x->local ? 1 : 0,
                       .step         = step,
@@ -113,7 +113,7 @@ static asgdk_linear job_of(linear_case *x, int bias, asgdk_loss loss, asgdk_step
 }
 
 /* The same by the kernels one by one, in place; checks the slope. */
-static void one_by_one(const asgd_kern *k, asgd_rule_kind kind, const asgdk_linear *j,
+static void one_by_one(const asgd_kern *k, asgd_rule_kind kind, const asgdk_single *j,
                        const asgd_view *bias_view, const char *what)
 {
     static const uint32_t first = 0;
@@ -131,10 +131,11 @@ static void one_by_one(const asgd_kern *k, asgd_rule_kind kind, const asgdk_line
         CHECK(fabs(s - sum) <= 1e-5 * (size + 1e-30), "%s: score %g, not %g", what, (double)s, sum);
         j->score[i] = s;
         if (j->weight && !(j->weight[i] > 0)) continue;
-        const float  slope = slope_of(k, j->loss, s, j->y[i]);
+        float        slope = slope_of(k, j->loss, s, j->y[i]);
         const double want  = slope_in_double(j->loss, (double)s, (double)j->y[i]);
         CHECK(fabs((double)slope - want) <= 1e-6 * (1 + fabs(want)), "%s: slope %g, not %g", what,
               (double)slope, want);
+        if (j->weight) slope *= j->weight[i];
         k->rule1[kind](&j->w, j->local, j->local_stride, j->len[i], idx, val, slope, &j->step);
         if (j->bias)
             k->rule1[kind](bias_view, j->bias_local, j->local_stride, 1, &first, NULL, slope,
@@ -162,7 +163,7 @@ static void check(const asgd_kern *k, asgd_rule_kind kind, asgdk_loss loss, uint
     const asgdk_step step = make_step(how / 8, 3);
     snprintf(what, sizeof what, "%s linear rule %d loss %d own %u how %d", k->name, (int)kind,
              (int)loss, n_own, how);
-    asgdk_linear j = job_of(&x, how & 4, loss, step, score),
+    asgdk_single j = job_of(&x, how & 4, loss, step, score),
                  v = job_of(&u, how & 4, loss, step, want);
     k->linear[kind](&j, EXAMPLES);
     one_by_one(k, kind, &v, &u.bias.view, what);
@@ -200,7 +201,7 @@ static void nan_comes_through(void **state)
         linear_case x     = make(ASGD_RULE_adagrad, 0, false, false);
         float      *score = floats(EXAMPLES);
         for (uint32_t r = 0; r < ROWS; r++) table_row(&x.w, r)[0] = NAN;
-        asgdk_linear j = job_of(&x, 1, ASGDK_LOGISTIC, make_step(0, 1), score);
+        asgdk_single j = job_of(&x, 1, ASGDK_LOGISTIC, make_step(0, 1), score);
         k->linear[ASGD_RULE_adagrad](&j, EXAMPLES);
         for (uint32_t i = 0; i < EXAMPLES; i++)
             CHECK(x.len[i] == 0 || isnan(score[i]), "%s: %g", k->name, (double)score[i]);
@@ -221,7 +222,7 @@ static void *race(void *rows)
     float                 score[2], local[RACE_ROWS] = {0}, bias_local = 0;
     for (int round = 0; round < 20; round++)
         for (asgd_rule_kind kind = ASGD_RULE_sgd; kind < ASGD_RULES; kind++) {
-            asgdk_linear j = {.w            = {.shared = rows, .stride = RACE_STRIDE},
+            asgdk_single j = {.w            = {.shared = rows, .stride = RACE_STRIDE},
                               .local        = local,
                               .local_stride = 1,
                               .bias         = (float *)rows + (RACE_ROWS - 1) * RACE_STRIDE,

@@ -1,15 +1,15 @@
-/* sink_linear.c -- updates of models of one score an example, many examples a call, by a fused kernel
- * (kern_linear.h). */
+/* sink_single.c -- updates of models of one score an example, many examples a call, by a fused kernel
+ * (kern_single.h). */
 #include "rule/sink.h"
 #include "rule/target.h"
 
-bool asgdi_linear_steps(asgd_sink *s, const asgdi_steps *m, const asgd_batch *b, float *score)
+bool asgdi_sink_steps(asgd_sink *s, const asgdi_steps *m, const asgd_batch *b, float *score)
 {
     if (s->kind != ASGDI_APPLY || b->dense) return false;
     const asgdi_table *x     = &s->p->table[m->weight];
     const uint32_t     slots = s->p->slots.local;
     const bool         local = slots && s->local;
-    asgdk_linear       j     = {.w            = s->views[m->weight],
+    asgdk_single       j     = {.w            = s->views[m->weight],
                                 .local        = local ? s->local[m->weight] : NULL,
                                 .local_stride = slots,
                                 .loss         = m->loss,

@@ -1,11 +1,11 @@
-/* kern_linear.h -- models of one score, examples one after another, each an update: part of kern_body.h.
+/* kern_single.h -- models of one score, examples one after another, each an update: part of kern_body.h.
  *
  *     s = bias + sum_j w_j x_j + interactions;  g = d loss(s, y) / d s;  w_j and bias by the rule, gradients
  *     g x_j, g; factors as kern_factors.h says
  *
  * A row is read once: what the score was formed from is still at hand when the rule wants it.  The sum has
  * the order of dot1(), the slope the exponential of exp_all(), and the rest is the rule's, so the result has
- * the same bits as those kernels one after another (tests/kernel/test_kern_linear.c).
+ * the same bits as those kernels one after another (tests/kernel/test_kern_single.c).
  *
  * An update waits for the one before it, through the bias; rows of examples to come are asked for ahead,
  * and losses are left to the caller, who takes many scores at once (kern_logistic.h). */
@@ -167,7 +167,7 @@ INLINE void ask(const asgd_view *t, uint32_t n, const uint32_t *idx, uint32_t ne
 typedef enum interactions { NONE, FM, FFM } interactions;
 
 INLINE void steps(rule_step *f, int merged, int local_slots, bool together, interactions kind,
-                  asgdk_fm_fn *fm, asgdk_ffm_fn *ffm, const asgdk_linear *j, uint32_t n)
+                  asgdk_fm_fn *fm, asgdk_ffm_fn *ffm, const asgdk_single *j, uint32_t n)
 {
     const uint32_t  far = kind == FFM ? FFM_AHEAD : LINEAR_AHEAD;
     const asgd_view t   = j->w;
@@ -188,7 +188,8 @@ INLINE void steps(rule_step *f, int merged, int local_slots, bool together, inte
         if (kind == FFM) s += ffm_score(&j->v, j->ffm, m, idx, j->field + at, val, 1);
         j->score[i] = s;
         if (j->weight && !(j->weight[i] > 0)) continue;
-        const float slope = linear_slope(j->loss, s, j->y[i]);
+        float slope = linear_slope(j->loss, s, j->y[i]);
+        if (j->weight) slope *= j->weight[i];
         if (m > HELD)
             apply_scattered(f, merged, local_slots, together, &t, j->local, j->local_stride, m, idx,
                             val, slope, &j->step);
@@ -212,19 +213,19 @@ INLINE void steps(rule_step *f, int merged, int local_slots, bool together, inte
 #endif
 
 #define DEFINE(name, merged, local_slots, together)                                \
-    static void name##_linear(const asgdk_linear *j, uint32_t n)                   \
+    static void name##_linear(const asgdk_single *j, uint32_t n)                   \
     {                                                                              \
         steps(name, merged, local_slots, together, NONE, NULL, NULL, j, n);        \
     }                                                                              \
-    static void name##_fm_steps(const asgdk_linear *j, uint32_t n)                 \
+    static void name##_fm_steps(const asgdk_single *j, uint32_t n)                 \
     {                                                                              \
-        asgdk_linear_fn *narrow = NARROW_STEPS(ASGD_RULE_##name);                  \
+        asgdk_single_fn *narrow = NARROW_STEPS(ASGD_RULE_##name);                  \
         if (narrow)                                                                \
             narrow(j, n);                                                          \
         else                                                                       \
             steps(name, merged, local_slots, together, FM, name##_fm, NULL, j, n); \
     }                                                                              \
-    static void name##_ffm_steps(const asgdk_linear *j, uint32_t n)                \
+    static void name##_ffm_steps(const asgdk_single *j, uint32_t n)                \
     {                                                                              \
         steps(name, merged, local_slots, together, FFM, NULL, name##_ffm, j, n);   \
     }
