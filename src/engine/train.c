@@ -74,9 +74,8 @@ static asgd_status resolve(asgdi_run *r)
     /* steps that suit several epochs are too short for one */
     r->lr       = c->lr > 0 ? c->lr : d->lr[r->rule.kind] * (c->progressive ? 10 : 1);
     r->schedule = c->schedule_set ? c->schedule : d->schedule;
-    /* the default of models whose default rule makes its own steps smaller; other rules' stay as they are */
-    if (!c->schedule_set && r->schedule == ASGD_CONSTANT && r->rule.kind != ASGD_RULE_adagrad &&
-        r->rule.kind != ASGD_RULE_ftrl)
+    /* adagrad's steps shrink by themselves; those of a rule taken instead do not */
+    if (!c->schedule_set && d->rule == ASGD_RULE_adagrad && r->rule.kind != ASGD_RULE_adagrad)
         r->schedule = ASGD_LINEAR;
     r->order    = c->order;
     r->patience = c->patience == ASGD_NEVER  ? 0
