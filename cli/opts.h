@@ -40,6 +40,9 @@ struct cli_options {
     const char *label, *weight, *ignore, *categorical, *interactions;
     uint64_t    bins, hash_bits;
     const char *hidden, *activation, *dropout, *init, *loss, *bias, *k, *normalize;
+    const char *nonnegative, *l2_user, *l2_item, *l2_bias, *negatives, *draw, *positive;
+    const char *blocks, *holdout_by;
+    double      holdout;
     const char *workers, *mode, *modes, *share;
     bool        pin;
     uint64_t    merge, hot, backup;

@@ -9,15 +9,17 @@
 
 #include "base/atomic.h"
 #include "base/status.h"
+#include "data/vocab.h"
 
 struct asgd_encoding {
     uint32_t  rows, fields;
     uint32_t *key;    /* [rows] */
     char     *recipe; /* a JSON object: {"format": "csv", ...}; never NULL */
     /* key -> row: open addressing, slot = row + 1, 0: empty */
-    uint32_t *slot;
-    uint32_t  mask;    /* slots - 1 */
-    asgdi_u32 holders; /* it is freed by the last */
+    uint32_t   *slot;
+    uint32_t    mask;     /* slots - 1 */
+    asgdi_vocab vocab[2]; /* ratings: users, items; they are rows by their own numbers */
+    asgdi_u32   holders;  /* it is freed by the last */
 };
 
 #define ASGDI_UNSEEN UINT32_MAX

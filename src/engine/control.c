@@ -217,6 +217,9 @@ static void open_gate(asgdi_control *c, uint64_t at)
 {
     asgdi_run *r = c->run;
     asgdi_store_release(&r->leases.gate, at < r->total ? at : r->total);
+    if (r->grid.size)
+        asgdi_store_release(&r->grid.gate,
+                            at < r->total ? at / r->examples * r->grid.size : r->grid.rounds);
 }
 
 static asgd_status loop(asgdi_control *c)
@@ -306,10 +309,12 @@ asgd_status asgdi_control_init(asgdi_control *c, asgdi_run *run, asgd_result *re
 {
     const asgd_config *g = run->config;
     *c                   = (asgdi_control){.run = run, .result = result, .best_loss = NAN};
-    c->gated             = run->alone || run->mode == ASGD_SYNC;
+    c->gated             = run->grid.size ? g->valid != NULL : run->alone || run->mode == ASGD_SYNC;
     double every         = g->eval_every > 0 ? g->eval_every : (double)run->examples;
     c->eval_every        = every < 1 ? 1 : every > 1e18 ? (uint64_t)1e18 : (uint64_t)every;
-    c->next_eval         = c->eval_every;
+    if (run->grid.size) /* whole epochs: blocks are done in no other order */
+        c->eval_every += (run->examples - c->eval_every % run->examples) % run->examples;
+    c->next_eval = c->eval_every;
     if (run->before.examples) {
         c->next_eval      = run->before.next_eval;
         c->best_loss      = run->before.best_loss;

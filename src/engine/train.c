@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "engine/blocks.h"
 #include "engine/control.h"
 #include "engine/eval.h"
 
@@ -31,8 +32,10 @@ static asgd_status check_config(const asgd_config *c)
     if (!(c->max_seconds >= 0) || !(c->eval_every >= 0) || !(c->checkpoint_every >= 0))
         return ASGD_FAIL(EINVAL, "max_seconds, eval_every and checkpoint_every cannot be negative");
     if ((unsigned)c->mode > ASGD_SEQUENTIAL || (unsigned)c->share > ASGD_SHARE_REPLICA ||
-        (unsigned)c->schedule > ASGD_COSINE || (unsigned)c->order > ASGD_ORDER_FILE)
-        return ASGD_FAIL(EINVAL, "mode, share, schedule or order is not one of the known ones");
+        (unsigned)c->schedule > ASGD_COSINE || (unsigned)c->order > ASGD_ORDER_FILE ||
+        (unsigned)c->blocks > ASGD_BLOCKS_OFF)
+        return ASGD_FAIL(EINVAL,
+                         "mode, share, schedule, order or blocks is not one of the known ones");
     return ASGD_OK;
 }
 
@@ -131,8 +134,10 @@ static asgd_status prepare(asgdi_run *r, asgd_result *out)
         if (r->config->valid) ASGD_TRY(asgdi_fits(m, r->config->valid, "the validation data"));
     }
     if (!m->trained) asgdi_params_fill(&m->params, r->seed);
+    if (!m->trained && m->entry && m->entry->start) ASGD_TRY(m->entry->start(m, r->source));
     ASGD_TRY(asgdi_params_set_rule(&m->params, r->rule.kind));
     asgdi_rule_start(&r->rule, r->lr, &m->params);
+    ASGD_TRY(asgdi_blocks_prepare(r, slow, out->share, sizeof out->share));
     ASGD_TRY(asgdi_share_choose(r, out->share, sizeof out->share));
     r->deferred =
         !r->alone && (r->mode == ASGD_SYNC || r->mode == ASGD_LOCKED || (slow && !r->private_rows));
@@ -276,6 +281,7 @@ asgd_status asgd_train(asgd_model *m, asgd_source *train, const asgd_config *c, 
     asgdi_topology_free(r->topology);
     asgdi_checkpoint_free(&r->checkpoint);
     asgdi_locks_free(r->locks);
+    asgdi_blocks_free(r);
     asgdi_free(r->leases.open);
     asgdi_free(r->sync.part);
     asgdi_free(r->worker);

@@ -26,6 +26,7 @@ typedef __m512 vf;
 #define vmax _mm512_max_ps /* a NaN in the second operand comes through */
 #define vmin _mm512_min_ps
 #define sfma __builtin_fmaf
+#define vsum _mm512_reduce_add_ps
 #define VBUILD(F)                                                                            \
     _mm512_setr_ps(F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8), F(9), F(10), F(11), \
                    F(12), F(13), F(14), F(15))

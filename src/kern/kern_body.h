@@ -5,6 +5,7 @@
  *   vset vload vstore vfma vsqrt vrsqrt vmin vmax vshift23, vloadn vstoren vfirst (first m lanes)
  *   VBUILD(F)               the vector F(0), F(1) ... F(VW-1)
  *   sfma                    fused multiply-add of scalars
+ *   vsum                    the sum of all lanes, in any order
  *   rload rstore rloadn rstoren rload1 rstore1   the same for floats of rows others may write
  *   load_pairs store_pairs lanes_below, rising, fold   optional (HAVE_PAIRS, HAVE_RISING, HAVE_FOLD)
  *   MAX_UNITS               widest column tile, in units of 8 floats
@@ -508,6 +509,7 @@ static void outer_row(uint32_t pad, uint32_t n, const uint32_t *ex, const float 
 
 #include "kern/kern_rules.h"
 #include "kern/kern_factors.h"
+#include "kern/kern_pairs.h"
 
 /* ---- private rows and their master ---- */
 
@@ -566,6 +568,11 @@ const asgd_kern KERN_TABLE = {
     .fm             = {RULES(FM)},
     .ffm_score      = ffm_score,
     .ffm            = {RULES(FFM)},
+    .mf_steps       = mf_steps,
+    .mf_scores      = mf_scores,
+    .bpr_steps      = bpr_steps,
+    .rank_pack      = rank_pack,
+    .rank_scores    = rank_scores,
     .merge          = merge,
     .load           = load,
     .store          = store,

@@ -20,6 +20,7 @@ typedef float32x4_t vf;
 #define vmax vmaxq_f32 /* a NaN comes through */
 #define vmin vminq_f32
 #define sfma __builtin_fmaf
+#define vsum vaddvq_f32
 #define VBUILD(F) ((vf){F(0), F(1), F(2), F(3)})
 
 static inline vf vfma(vf a, vf b, vf c)
