@@ -228,6 +228,19 @@ int run_open(run_data *d, const cli_options *o)
     return code;
 }
 
+int run_exclude(asgd_source **out, const asgd_model *m, const char *text)
+{
+    path_list paths;
+    int       code = path_list_make(&paths, text);
+    if (code != CLI_OK) return code;
+    asgd_source_options options = {
+        .encoding = asgd_model_encoding(m), .also = paths.path + 1, .n_also = paths.n - 1};
+    if (!options.encoding) options.format = "ratings";
+    asgd_status s = asgd_source_open(out, paths.path[0], &options);
+    path_list_free(&paths);
+    return s == ASGD_OK ? CLI_OK : cli_status(s);
+}
+
 int run_open_for(asgd_source **out, const asgd_model *m, const cli_options *o)
 {
     uint32_t            n;
@@ -385,6 +398,7 @@ void run_metric(char out[32], const cli_options *o, const asgd_model *m)
     case ASGD_TASK_LABELS: snprintf(out, 32, "p1"); return;
     case ASGD_TASK_BINARY: snprintf(out, 32, "auc"); return;
     case ASGD_TASK_REGRESSION: snprintf(out, 32, "rmse"); return;
+    case ASGD_TASK_RANKING: snprintf(out, 32, "ndcg"); return;
     }
 }
 

@@ -278,6 +278,7 @@ typedef enum asgd_task {
     ASGD_TASK_BINARY,     /* out[n][1]: probability (logistic) or margin (hinge) of class 1 */
     ASGD_TASK_CLASSES,    /* out[n][classes]: probabilities */
     ASGD_TASK_LABELS,     /* out[n][classes]: the probability of each label, on its own */
+    ASGD_TASK_RANKING,    /* out[n][1]: a score by which items are ranked for a user */
 } asgd_task;
 
 typedef struct asgd_model_ops {
@@ -311,7 +312,7 @@ typedef struct asgd_model asgd_model;
 /* An own model.  *self (self_bytes long, NULL where 0) is copied. */
 ASGD_API asgd_status asgd_model_new(asgd_model **out, const asgd_model_ops *ops, const void *self,
                                     const asgd_schema *d); /* [owner] */
-/* A model of the library: "linear", "softmax", "mlp", "fm" or "ffm" with its options as "key=value key=value";
+/* A model of the library: "linear", "softmax", "mlp", "fm", "ffm", "mf" or "bpr" with its options as "key=value key=value";
  * NULL or "": the defaults.  asgd_model_help() lists them. */
 ASGD_API asgd_status asgd_model_named(asgd_model **out, const char *name, const char *options,
                                       const asgd_schema *d); /* [owner] */
@@ -356,24 +357,49 @@ ASGD_API asgd_status asgd_predict(const asgd_model *m, asgd_source *data, uint32
     X(mae, -1)             \
     X(p1, 1)               \
     X(p3, 1)               \
-    X(p5, 1)
+    X(p5, 1)               \
+    X(precision, 1)        \
+    X(recall, 1)           \
+    X(ndcg, 1)             \
+    X(map, 1)
 
 /* NaN where a metric makes no sense for the model.  Instance weights count.
  *   ne           normalised entropy: logloss over that of always predicting the mean label (He et
  *                al. 2014)
  *   calibration  mean prediction over mean label; best is 1, so it cannot be a target
- *   p1 p3 p5     precision@k: of the k labels predicted first, the part that is right */
+ *   p1 p3 p5     precision@k: of the k labels predicted first, the part that is right
+ *   precision recall ndcg map (and auc) of rankings: of the `top` items ranked first for a user, means
+ *                over users; src/engine/rank_eval.c has their formulas */
 typedef struct asgd_metrics {
 #define X(name, better) double name;
     ASGD_METRIC_MAP(X)
 #undef X
     uint64_t examples;
+    uint32_t top; /* rankings: items looked at, 10 in training */
 } asgd_metrics;
 
 /* Value of the metric called name; *better is 1 or -1 (higher, lower); NaN and 0 if there is none. */
 ASGD_API double asgd_metric_get(const asgd_metrics *m, const char *name, int *better); /* [any] */
 ASGD_API asgd_status asgd_eval(const asgd_model *m, asgd_source *data, uint32_t threads,
                                asgd_metrics *out); /* [owner] */
+
+/* ---- users and items ---- */
+
+/* The metrics of a model's rankings on held-out ratings.  seen: what users have already, which is not
+ * ranked, as the training data; NULL: nothing.  top 0: 10. */
+ASGD_API asgd_status asgd_eval_ranking(const asgd_model *m, const asgd_source *data,
+                                       const asgd_source *seen, uint32_t top, uint32_t threads,
+                                       asgd_metrics *out); /* [owner] */
+/* The best items for n users (users NULL: 0, 1, ... n-1; any from schema.users on is an unknown one), of
+ * all items, exactly: items and scores [n][top], best first, UINT32_MAX and NaN where there are no more.
+ * Scores are what the model would predict.  top: 1 to 1000. */
+ASGD_API asgd_status asgd_recommend(const asgd_model *m, const uint32_t *users, uint64_t n,
+                                    uint32_t top, const asgd_source *exclude, uint32_t threads,
+                                    uint32_t *items, float *scores); /* [owner] */
+/* The items most like n others, by the cosine of their factors. */
+ASGD_API asgd_status asgd_similar_items(const asgd_model *m, const uint32_t *of, uint64_t n,
+                                        uint32_t top, uint32_t threads, uint32_t *items,
+                                        float *scores); /* [owner] */
 
 /* ---- a run ---- */
 
@@ -579,6 +605,17 @@ typedef struct asgd_clicks {
  * that of the probabilities which the labels were drawn from.  "-": standard output. */
 ASGD_API asgd_status asgd_synth_clicks(const char *path, const asgd_clicks *c,
                                        double *bayes_logloss); /* [any] */
+
+/* Ratings with a known best: src/data/synth_ratings.c.  Zero: the default. */
+typedef struct asgd_ratings {
+    uint64_t rows, first, seed; /* rows 0: a million; first as in asgd_clicks */
+    uint32_t users, items;      /* 6000, 4000 */
+    uint32_t rank;              /* 8 */
+    double   noise, skew;       /* 0.8, 0.8 */
+} asgd_ratings;
+/* Writes "user TAB item TAB rating" lines, and gives the RMSE of the truth itself on them. */
+ASGD_API asgd_status asgd_synth_ratings(const char *path, const asgd_ratings *r,
+                                        double *best_rmse); /* [any] */
 
 /* ---- the machine ---- */
 

@@ -123,7 +123,7 @@ static asgd_status arrange(job *j, bool negatives)
         if (!j->strip[w] || !j->count[w]) return ASGD_FAIL(ENOMEM, "no memory to arrange ratings");
     }
     j->at        = asgdi_calloc(j->parts * blocks, sizeof *j->at);
-    j->a->rating = asgdi_calloc(d->examples, sizeof *j->a->rating);
+    j->a->rating = asgdi_calloc(d->examples + ASGDK_PAIRS_AHEAD, sizeof *j->a->rating);
     j->a->start  = asgdi_calloc(blocks + 1, sizeof *j->a->start);
     if (!j->at || !j->a->rating || !j->a->start)
         return ASGD_FAIL(ENOMEM, "no memory for a second copy of %" PRIu64 " ratings", d->examples);

@@ -28,7 +28,8 @@ struct asgd_pool {
     uint32_t           n_items;
     const asgd_rating *rating; /* [n_rating]: their items, as often as they are rated */
     uint64_t           n_rating;
-    const asgdi_seen  *seen; /* pairs not to draw */
+    const asgdi_seen  *seen;  /* pairs not to draw */
+    uint32_t           ahead; /* ratings behind the batch that can be read */
 };
 
 typedef struct asgdi_arranged {

@@ -4,7 +4,7 @@
  * Without, they take stretches of the shuffled ratings and write what they please: plain Hogwild, with
  * the same kernels.
  *
- * How many strips: as few as leave the rows of a block in half of a core's second cache, and at least as
+ * How many strips: as few as leave the rows of a block in three quarters of a core's second cache, and at least as
  * many as keep several workers busy; from the data and the cache, never from the number of workers. */
 #include "engine/blocks.h"
 
@@ -16,16 +16,16 @@
 enum { STREAM_STEP = 2, STREAM_RUNS = 31, STREAM_ORDER = 32 };
 enum {
     LEAST_STRIPS = 16,
-    MORE_STRIPS  = 32,  /* of many ratings */
+    MORE_STRIPS  = 32,  /* of very many ratings, which may have many workers */
     LEAST_BLOCK  = 256, /* ratings of a block on average, for which a lease is cheap */
-    MANY         = 1 << 22,
+    MANY         = 1 << 26,
 };
 
 uint32_t asgdi_blocks_size(uint64_t ratings, uint64_t users, uint64_t items, uint64_t row_bytes,
                            uint64_t cache)
 {
     const uint64_t bytes = (users + items) * row_bytes;
-    uint64_t       need  = (2 * bytes + cache - 1) / cache;
+    uint64_t       need  = (4 * bytes + 3 * cache - 1) / (3 * cache);
     uint64_t       most  = 1;
     while (most < ASGDI_GRID_MAX && ratings / ((most + 1) * (most + 1)) >= LEAST_BLOCK) most++;
     uint64_t size = ratings >= MANY ? MORE_STRIPS : LEAST_STRIPS;
@@ -120,7 +120,7 @@ static void work_through(asgdi_worker *w, const asgdi_block *block)
     const uint64_t        start = a->start[b], n = a->start[b + 1] - start;
     const uint64_t        runs = (n + ASGDI_PAIRS_RUN - 1) / ASGDI_PAIRS_RUN;
     if (n == 0) return;
-    asgd_pool pool = {.rating = a->rating + start, .n_rating = n};
+    asgd_pool pool = {.rating = a->rating + start, .n_rating = n, .ahead = ASGDK_PAIRS_AHEAD};
     if (a->items) {
         pool.items   = a->items + a->items_start[block->item];
         pool.n_items = a->items_start[block->item + 1] - a->items_start[block->item];
@@ -182,6 +182,7 @@ uint32_t asgdi_blocks_gather(asgdi_worker *w, uint32_t n, asgd_batch *out)
                           .n_items  = r->source->schema.items,
                           .rating   = a->rating,
                           .n_rating = r->examples,
+                          .ahead    = ASGDK_PAIRS_AHEAD,
                           .seen     = a->items ? &a->seen : NULL};
     *out    = (asgd_batch){.n        = n,
                            .features = r->source->schema.features,

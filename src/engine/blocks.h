@@ -4,7 +4,7 @@
 
 #include "engine/run.h"
 
-enum { ASGDI_PAIRS_RUN = 256 }; /* ratings a call */
+enum { ASGDI_PAIRS_RUN = 1024 }; /* ratings a call */
 
 /* Strips for so many ratings, users and items, whose rows have so many bytes, and a second cache of
  * `cache` bytes; 0: too sparse for blocks. */

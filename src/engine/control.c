@@ -133,7 +133,12 @@ static asgd_status evaluate(asgdi_control *c, const asgdi_sums *s, double second
         asgdi_params_snapshot(now, r->locks, r->n_own, r->k, &c->snapshot);
         now = &c->snapshot;
     }
-    ASGD_TRY(asgdi_evaluate(r->model, now, g->valid, threads, &m, NULL));
+    if (r->model->task == ASGD_TASK_RANKING && r->source->rating) {
+        if (!c->ranking.held.start) ASGD_TRY(asgdi_ranking_init(&c->ranking, g->valid, r->source));
+        ASGD_TRY(asgdi_ranking_evaluate(&c->ranking, r->model, now, 10, threads, &m));
+    } else {
+        ASGD_TRY(asgdi_evaluate(r->model, now, g->valid, threads, &m, NULL));
+    }
     c->result->evaluated = true;
     c->result->valid     = m;
     ASGD_TRY(add_point(c, s, seconds, &m));
@@ -330,4 +335,5 @@ void asgdi_control_free(asgdi_control *c)
 {
     asgdi_params_free(&c->snapshot);
     asgdi_params_free(&c->best);
+    asgdi_ranking_free(&c->ranking);
 }

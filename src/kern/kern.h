@@ -84,6 +84,7 @@ typedef enum asgdk_pairs_loss {
     ASGDK_PAIRS_ABSOLUTE,
     ASGDK_PAIRS_LOGISTIC, /* y above 0 or not */
 } asgdk_pairs_loss;
+enum { ASGDK_PAIRS_AHEAD = 32 };
 typedef struct asgdk_pairs {
     asgd_view        user, item;           /* factors, padded */
     asgd_view        user_bias, item_bias; /* dim 1 */
@@ -95,6 +96,7 @@ typedef struct asgdk_pairs {
     float            mean, inverse; /* targets are (y - mean) * inverse */
     float            positive;      /* logistic: weight of those with y above 0 */
     float            lr, l2_user, l2_item, l2_bias;
+    uint32_t         ahead; /* ratings behind the last that can be read: 0, or ASGDK_PAIRS_AHEAD */
 } asgdk_pairs;
 typedef struct asgdk_triple {
     uint32_t user, item, other; /* prefers item to other */

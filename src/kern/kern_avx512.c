@@ -47,6 +47,13 @@ static inline vf vfirst(vf x, size_t m)
 {
     return _mm512_maskz_mov_ps(first_lanes(m), x);
 }
+static inline vf vsum_all(vf x)
+{
+    x = _mm512_add_ps(x, _mm512_shuffle_f32x4(x, x, 0x4e));
+    x = _mm512_add_ps(x, _mm512_shuffle_f32x4(x, x, 0xb1));
+    x = _mm512_add_ps(x, _mm512_permute_ps(x, 0x4e));
+    return _mm512_add_ps(x, _mm512_permute_ps(x, 0xb1));
+}
 static inline vf vshift23(vf x)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 23));

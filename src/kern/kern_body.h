@@ -5,7 +5,7 @@
  *   vset vload vstore vfma vsqrt vrsqrt vmin vmax vshift23, vloadn vstoren vfirst (first m lanes)
  *   VBUILD(F)               the vector F(0), F(1) ... F(VW-1)
  *   sfma                    fused multiply-add of scalars
- *   vsum                    the sum of all lanes, in any order
+ *   vsum vsum_all           the sum of all lanes, in any order; in every lane
  *   rload rstore rloadn rstoren rload1 rstore1   the same for floats of rows others may write
  *   load_pairs store_pairs lanes_below, rising, fold   optional (HAVE_PAIRS, HAVE_RISING, HAVE_FOLD)
  *   MAX_UNITS               widest column tile, in units of 8 floats

@@ -12,10 +12,12 @@
  *     x = c_i - c_j + p . (q_i - q_j),  loss log(1 + exp(-x)),  g = -1 / (1 + exp(x))
  *
  * Both rows are read, and written, once: for the usual widths they stay in registers from the dot
- * product to the stores.  Rows of ratings to come are asked for PAIRS_AHEAD early: a rating takes some
- * nanoseconds, the core's second cache as long, memory twenty times that. */
+ * product to the stores.  Rows of ratings to come are asked for PAIRS_AHEAD early: a rating takes six to ten
+ * nanoseconds, a row from the third cache or from memory 70 to 200. */
 
-enum { PAIRS_AHEAD = 10, PAIR_FLOATS = 128 / (VW < 8 ? 4 : 1) }; /* widest row held in registers */
+#include <math.h>
+
+enum { PAIRS_AHEAD = ASGDK_PAIRS_AHEAD };
 
 typedef struct pair_consts {
     float lr, mean, inverse, positive;
@@ -37,18 +39,9 @@ INLINE pair_consts pair_prepare(const asgdk_pairs *p)
     return c;
 }
 
-/* One table may be split in private and shared rows; under a conflict-free schedule none is. */
-INLINE float *pair_row(const asgd_view *t, bool split, uint32_t r)
+INLINE void pair_prefetch(const float *row, uint32_t pad)
 {
-    return split ? row_at(t, r) : t->shared + r * t->stride;
-}
-
-INLINE void pair_prefetch(const asgd_view *t, bool split, uint32_t pad, uint32_t r)
-{
-    const float *row = pair_row(t, split, r);
-    UNROLL for (uint32_t f = 0; f < pad && f < 64; f += 16) __builtin_prefetch(row + f, 1);
-    if (pad > 64)
-        for (uint32_t f = 64; f < pad; f += 16) __builtin_prefetch(row + f, 1);
+    for (uint32_t f = 0; f < pad; f += 16) __builtin_prefetch(row + f, 1);
 }
 
 /* exp for one float: that of exp1 in its first lane. */
@@ -73,7 +66,7 @@ INLINE float pair_slope(int loss, const pair_consts *c, float s, float y, float 
     const float e      = pair_exp(s < 0 ? s : -s); /* exp(-|s|) */
     const float weight = y > 0 ? c->positive : 1;
     const float m      = y > 0 ? s : -s;
-    *cost              = weight * (__builtin_log1pf(e) + (m < 0 ? -m : 0));
+    *cost              = weight * (log1pf(e) + (m < 0 ? -m : 0));
     return weight * ((s < 0 ? e : 1) / (1 + e) - (y > 0 ? 1.0f : 0.0f));
 }
 
@@ -95,87 +88,40 @@ INLINE float pair_dot(uint32_t pad, const float *p, const float *q)
 
 /* ---- ratings ---- */
 
-/* Factors of a row held in registers: pad is a constant, a multiple of VW. */
-INLINE float pair_step_held(uint32_t pad, int loss, bool positive_only, const pair_consts *c,
-                            float *p, float *q, float bias, float y, float *g)
-{
-    enum { MOST = PAIR_FLOATS / VW };
-    vf    a[MOST], b[MOST], sum = vset(0), more = vset(0);
-    float cost;
-    UNROLL for (uint32_t k = 0; k < pad / VW; k++)
-    {
-        a[k] = rload(p + k * VW);
-        b[k] = rload(q + k * VW);
-        if (k % 2)
-            more = vfma(a[k], b[k], more);
-        else
-            sum = vfma(a[k], b[k], sum);
-    }
-    *g            = pair_slope(loss, c, bias + vsum(sum + more), y, &cost);
-    const vf step = vset(-c->lr * *g), zero = vset(0);
-    UNROLL for (uint32_t k = 0; k < pad / VW; k++)
-    {
-        vf u = vfma(step, b[k], c->user * a[k]), v = vfma(step, a[k], c->item * b[k]);
-        if (positive_only) {
-            u = vmax(zero, u);
-            v = vmax(zero, v);
-        }
-        rstore(p + k * VW, u);
-        rstore(q + k * VW, v);
-    }
-    return cost;
-}
-
-INLINE float pair_step_any(uint32_t pad, int loss, bool positive_only, const pair_consts *c,
-                           float *p, float *q, float bias, float y, float *g)
+/* Any width, any loss. */
+INLINE float pair_step(uint32_t pad, const asgdk_pairs *m, const pair_consts *c, float *p, float *q,
+                       float bias, float y, float *g)
 {
     float cost;
-    *g            = pair_slope(loss, c, bias + pair_dot(pad, p, q), y, &cost);
-    const vf step = vset(-c->lr * *g), zero = vset(0);
+    *g            = pair_slope((int)m->loss, c, bias + pair_dot(pad, p, q), y, &cost);
+    const vf step = vset(-c->lr * *g), least = vset(m->nonnegative ? 0 : -FLT_MAX);
     uint32_t f = 0;
     for (; f + VW <= pad; f += VW) {
         const vf a = rload(p + f), b = rload(q + f);
-        vf       u = vfma(step, b, c->user * a), v = vfma(step, a, c->item * b);
-        if (positive_only) {
-            u = vmax(zero, u);
-            v = vmax(zero, v);
-        }
-        rstore(p + f, u);
-        rstore(q + f, v);
+        rstore(p + f, vmax(least, vfma(step, b, c->user * a)));
+        rstore(q + f, vmax(least, vfma(step, a, c->item * b)));
     }
     if (f < pad) {
         const vf a = rloadn(p + f, pad - f), b = rloadn(q + f, pad - f);
-        vf       u = vfma(step, b, c->user * a), v = vfma(step, a, c->item * b);
-        if (positive_only) {
-            u = vmax(zero, u);
-            v = vmax(zero, v);
-        }
-        rstoren(p + f, u, pad - f);
-        rstoren(q + f, v, pad - f);
+        rstoren(p + f, vmax(least, vfma(step, b, c->user * a)), pad - f);
+        rstoren(q + f, vmax(least, vfma(step, a, c->item * b)), pad - f);
     }
     return cost;
 }
 
-INLINE double pair_steps(uint32_t pad, bool held, int loss, bool positive_only, bool split,
-                         const asgdk_pairs *p, uint32_t n, const asgd_rating *r)
+static double mf_any(const asgdk_pairs *p, uint32_t n, const asgd_rating *r)
 {
     const pair_consts c     = pair_prepare(p);
-    const asgd_view   users = p->user, items = p->item;
-    const asgd_view   user_biases = p->user_bias, item_biases = p->item_bias;
-    const bool        biases = p->biases;
-    double            total  = 0;
+    double            total = 0;
     for (uint32_t i = 0; i < n; i++) {
         const asgd_rating *next = &r[i + PAIRS_AHEAD < n ? i + PAIRS_AHEAD : i];
-        pair_prefetch(&users, split, pad, next->user);
-        pair_prefetch(&items, split, pad, next->item);
-        float *u = pair_row(&users, split, r[i].user), *v = pair_row(&items, split, r[i].item);
-        float *b = pair_row(&user_biases, split, r[i].user);
-        float *d = pair_row(&item_biases, split, r[i].item);
+        pair_prefetch(row_at(&p->user, next->user), p->pad);
+        pair_prefetch(row_at(&p->item, next->item), p->pad);
+        float *b = row_at(&p->user_bias, r[i].user), *d = row_at(&p->item_bias, r[i].item);
         float  x = rload1(b), y = rload1(d), g;
-        total +=
-            (double)(held ? pair_step_held(pad, loss, positive_only, &c, u, v, x + y, r[i].y, &g)
-                          : pair_step_any(pad, loss, positive_only, &c, u, v, x + y, r[i].y, &g));
-        if (biases) {
+        total += (double)pair_step(p->pad, p, &c, row_at(&p->user, r[i].user),
+                                   row_at(&p->item, r[i].item), x + y, r[i].y, &g);
+        if (p->biases) {
             rstore1(b, c.keep_bias * x - c.lr * g);
             rstore1(d, c.keep_bias * y - c.lr * g);
         }
@@ -183,31 +129,82 @@ INLINE double pair_steps(uint32_t pad, bool held, int loss, bool positive_only, 
     return total;
 }
 
-static bool pair_split(const asgd_view *t)
+/* Squared loss, tables that are not split and have no slots: pad is a constant, so that rows of up to
+ * HELD vectors stay in registers, and what does not depend on their product is computed beside it. */
+INLINE double mf_squared(uint32_t pad, const asgdk_pairs *m, uint32_t n, const asgd_rating *r)
 {
-    return t->n_own > 0 && t->own != t->shared;
+    enum { HELD = 8 };
+    const pair_consts c = pair_prepare(m);
+    float *const users = m->user.shared, *const items = m->item.shared;
+    float *const biases = m->user_bias.shared, *const others = m->item_bias.shared;
+    const vf           minus = vset(-c.lr);
+    const float        keep = m->biases ? c.keep_bias : 1, by = m->biases ? 1 : 0;
+    const asgd_rating *next = r + PAIRS_AHEAD, *end = r + n, *last = end - 1 + m->ahead;
+    float              total = 0;
+    for (; r < end; r++, next++) {
+        const asgd_rating *soon = next < last ? next : last;
+        pair_prefetch(users + (size_t)soon->user * pad, pad);
+        pair_prefetch(items + (size_t)soon->item * pad, pad);
+        float      *p = users + (size_t)r->user * pad, *q = items + (size_t)r->item * pad;
+        float      *b = biases + r->user, *d = others + r->item;
+        const float x = rload1(b), y = rload1(d), target = (r->y - c.mean) * c.inverse - (x + y);
+        vf          sum = vset(0), more = vset(0), u[HELD], v[HELD];
+        UNROLL for (uint32_t k = 0; k < pad / VW; k++)
+        {
+            const vf one = rload(p + k * VW), two = rload(q + k * VW);
+            if (pad / VW <= HELD) {
+                u[k] = one;
+                v[k] = two;
+            }
+            if (k % 2)
+                more = vfma(one, two, more);
+            else
+                sum = vfma(one, two, sum);
+        }
+        if (pad % VW)
+            more = vfma(rloadn(p + pad / VW * VW, pad % VW), rloadn(q + pad / VW * VW, pad % VW),
+                        more);
+        const vf    e = vsum_all(sum + more) - vset(target), step = e * minus;
+        const float by_bias = by * lane0(step);
+        total += lane0(e) * lane0(e);
+        UNROLL for (uint32_t k = 0; k < pad / VW; k++)
+        {
+            const vf one = pad / VW <= HELD ? u[k] : rload(p + k * VW);
+            const vf two = pad / VW <= HELD ? v[k] : rload(q + k * VW);
+            rstore(p + k * VW, vfma(step, two, c.user * one));
+            rstore(q + k * VW, vfma(step, one, c.item * two));
+        }
+        if (pad % VW) {
+            float *const p_rest = p + pad / VW * VW, *const q_rest = q + pad / VW * VW;
+            const vf one = rloadn(p_rest, pad % VW), two = rloadn(q_rest, pad % VW);
+            rstoren(p_rest, vfma(step, two, c.user * one), pad % VW);
+            rstoren(q_rest, vfma(step, one, c.item * two), pad % VW);
+        }
+        rstore1(b, keep * x + by_bias);
+        rstore1(d, keep * y + by_bias);
+    }
+    return 0.5 * (double)total;
+}
+
+static bool pair_plain(const asgd_view *t, size_t stride)
+{
+    return (t->n_own == 0 || t->own == t->shared) && t->stride == stride;
 }
 
 static double mf_steps(const asgdk_pairs *p, uint32_t n, const asgd_rating *r)
 {
-    const bool split = pair_split(&p->user) || pair_split(&p->item) || pair_split(&p->user_bias) ||
-                       pair_split(&p->item_bias);
-    if (!split && !p->nonnegative && p->loss == ASGDK_PAIRS_SQUARED) {
-#define WIDTH(pad) \
-    case pad: return pair_steps(pad, pad % VW == 0, ASGDK_PAIRS_SQUARED, false, false, p, n, r)
-        switch (p->pad) {
-            WIDTH(8);
-            WIDTH(16);
-            WIDTH(32);
-            WIDTH(64);
-#if VW != 4
-            WIDTH(128);
-#endif
-        default: return pair_steps(p->pad, false, ASGDK_PAIRS_SQUARED, false, false, p, n, r);
-        }
-#undef WIDTH
+    const bool plain = pair_plain(&p->user, p->pad) && pair_plain(&p->item, p->pad) &&
+                       pair_plain(&p->user_bias, 1) && pair_plain(&p->item_bias, 1);
+    if (!plain || p->nonnegative || p->loss != ASGDK_PAIRS_SQUARED) return mf_any(p, n, r);
+    switch (p->pad) {
+    case 8: return mf_squared(8, p, n, r);
+    case 16: return mf_squared(16, p, n, r);
+    case 32: return mf_squared(32, p, n, r);
+    case 64: return mf_squared(64, p, n, r);
+    case 128: return mf_squared(128, p, n, r);
+    case 256: return mf_squared(256, p, n, r);
+    default: return mf_any(p, n, r);
     }
-    return pair_steps(p->pad, false, (int)p->loss, p->nonnegative, true, p, n, r);
 }
 
 static void mf_scores(const asgdk_pairs *p, uint32_t n, const asgd_rating *r, float *out)
@@ -217,8 +214,8 @@ static void mf_scores(const asgdk_pairs *p, uint32_t n, const asgd_rating *r, fl
         const uint32_t     u = r[i].user, v = r[i].item;
         const bool         known = u < p->users, sold = v < p->items;
         float              s = 0;
-        if (next->user < p->users) pair_prefetch(&p->user, true, p->pad, next->user);
-        if (next->item < p->items) pair_prefetch(&p->item, true, p->pad, next->item);
+        if (next->user < p->users) pair_prefetch(row_at(&p->user, next->user), p->pad);
+        if (next->item < p->items) pair_prefetch(row_at(&p->item, next->item), p->pad);
         if (known) s += rload1(row_at(&p->user_bias, u));
         if (sold) s += rload1(row_at(&p->item_bias, v));
         if (known && sold) s += pair_dot(p->pad, row_at(&p->user, u), row_at(&p->item, v));
@@ -230,13 +227,13 @@ static void mf_scores(const asgdk_pairs *p, uint32_t n, const asgd_rating *r, fl
 
 INLINE double bpr_of(uint32_t pad, const asgdk_pairs *p, uint32_t n, const asgdk_triple *r)
 {
-    const pair_consts c     = pair_prepare(p);
-    double            total = 0;
+    const pair_consts c = pair_prepare(p);
+    double total = 0, product = 1; /* the logarithm is taken of 512 factors, each at most 2 */
     for (uint32_t k = 0; k < n; k++) {
         const asgdk_triple *next = &r[k + PAIRS_AHEAD < n ? k + PAIRS_AHEAD : k];
-        pair_prefetch(&p->user, true, pad, next->user);
-        pair_prefetch(&p->item, true, pad, next->item);
-        pair_prefetch(&p->item, true, pad, next->other);
+        pair_prefetch(row_at(&p->user, next->user), pad);
+        pair_prefetch(row_at(&p->item, next->item), pad);
+        pair_prefetch(row_at(&p->item, next->other), pad);
         float   *u = row_at(&p->user, r[k].user);
         float   *i = row_at(&p->item, r[k].item), *j = row_at(&p->item, r[k].other);
         float   *b = row_at(&p->item_bias, r[k].item), *d = row_at(&p->item_bias, r[k].other);
@@ -249,7 +246,12 @@ INLINE double bpr_of(uint32_t pad, const asgdk_pairs *p, uint32_t n, const asgdk
         const float x = (p->biases ? rload1(b) - rload1(d) : 0) + vsum(sum);
         const float e = pair_exp(x < 0 ? x : -x);
         const float g = (x < 0 ? 1 : e) / (1 + e); /* 1 / (1 + exp(x)) */
-        total += (double)(__builtin_log1pf(e) + (x < 0 ? -x : 0));
+        total += (double)(x < 0 ? -x : 0);
+        product *= 1 + (double)e;
+        if (k % 512 == 511) {
+            total += log(product);
+            product = 1;
+        }
         const vf up = vset(c.lr * g), down = vset(-c.lr * g);
         for (f = 0; f + VW <= pad; f += VW) {
             const vf a = rload(u + f), v = rload(i + f), w = rload(j + f);
@@ -269,7 +271,7 @@ INLINE double bpr_of(uint32_t pad, const asgdk_pairs *p, uint32_t n, const asgdk
             rstore1(d, c.keep_bias * rload1(d) - c.lr * g);
         }
     }
-    return total;
+    return total + log(product);
 }
 
 static double bpr_steps(const asgdk_pairs *p, uint32_t n, const asgdk_triple *r)

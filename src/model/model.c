@@ -11,8 +11,8 @@
 #include <string.h>
 
 static const asgdi_model_entry *const registry[] = {
-    &asgdi_model_linear, &asgdi_model_softmax, &asgdi_model_mlp,
-    &asgdi_model_fm,     &asgdi_model_ffm,     &asgdi_model_mf,
+    &asgdi_model_linear, &asgdi_model_softmax, &asgdi_model_mlp, &asgdi_model_fm,
+    &asgdi_model_ffm,    &asgdi_model_mf,      &asgdi_model_bpr,
 };
 enum { MODELS = sizeof registry / sizeof registry[0] };
 
@@ -54,7 +54,7 @@ static asgd_status build(asgd_model *m)
     int        n = 0;
     memset(tables, 0, sizeof tables);
     ASGD_TRY(m->ops.shape(m->self, &m->schema, tables, &n, &m->task, &m->outputs));
-    if (m->task > ASGD_TASK_LABELS || m->outputs == 0 ||
+    if (m->task > ASGD_TASK_RANKING || m->outputs == 0 ||
         (m->task < ASGD_TASK_CLASSES && m->outputs != 1))
         return ASGD_FAIL(EINVAL, "model %s: shape() must set a task, and outputs to fit it",
                          m->ops.name);

@@ -30,7 +30,7 @@ typedef struct asgdi_model_entry {
 } asgdi_model_entry;
 
 extern const asgdi_model_entry asgdi_model_linear, asgdi_model_softmax, asgdi_model_mlp,
-    asgdi_model_fm, asgdi_model_ffm, asgdi_model_mf;
+    asgdi_model_fm, asgdi_model_ffm, asgdi_model_mf, asgdi_model_bpr;
 const asgdi_model_entry *asgdi_model_find(const char *name);
 
 struct asgd_model {
