@@ -75,3 +75,33 @@ void asgdi_grid_done(asgdi_grid *g, const asgdi_block *b)
     asgdi_store_release(&g->item[b->item].state, b->round + 1);
     asgdi_store_release(&g->user[b->user].state, 2 * (b->round + 1));
 }
+
+/* An item strip has finished round t when the strip of users that it met there has. */
+asgd_status asgdi_grid_set(asgdi_grid *g, const uint64_t *round)
+{
+    asgdi_shifts s     = {{0}, {{0}}};
+    uint64_t     least = UINT64_MAX, most = 0, done = 0, all = 0;
+    for (uint32_t i = 0; i < g->size; i++) {
+        if (round[i] < least) least = round[i];
+        if (round[i] > most) most = round[i];
+        all += round[i];
+    }
+    if (most > g->rounds || most - least > g->size)
+        return ASGD_FAIL(EFORMAT, "the checkpoint's rounds of blocks are damaged");
+    for (uint32_t i = 0; i < g->size; i++) {
+        asgdi_store_relaxed(&g->user[i].state, 2 * round[i]);
+        asgdi_store_relaxed(&g->item[i].state, least);
+    }
+    done = least * g->size;
+    for (uint64_t t = least; t < most; t++)
+        for (uint32_t i = 0; i < g->size; i++) {
+            const uint32_t j = asgdi_grid_column(g, &s, t, i);
+            if (round[i] <= t) continue;
+            if (asgdi_load_relaxed(&g->item[j].state) != t)
+                return ASGD_FAIL(EFORMAT, "the checkpoint's rounds of blocks are damaged");
+            asgdi_store_relaxed(&g->item[j].state, t + 1);
+            done++;
+        }
+    return done == all ? ASGD_OK
+                       : ASGD_FAIL(EFORMAT, "the checkpoint's rounds of blocks are damaged");
+}

@@ -54,6 +54,8 @@ static inline bool asgdi_grid_ready(uint64_t user_state, uint64_t item_state, ui
 typedef enum asgdi_found { ASGDI_FOUND, ASGDI_NONE_READY, ASGDI_RUN_OVER } asgdi_found;
 /* Leases the block that is furthest behind; near: the strip to look at first.  [any] */
 asgdi_found asgdi_grid_take(asgdi_grid *g, asgdi_shifts *s, uint32_t near, asgdi_block *out);
+/* Goes on where strips of users are in rounds round[size]; EFORMAT: they cannot be there. */
+asgd_status asgdi_grid_set(asgdi_grid *g, const uint64_t *round);
 void        asgdi_grid_done(asgdi_grid *g, const asgdi_block *b); /* [who leased it] */
 
 #endif

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "data/parallel.h"
-#include "model/pairs.h"
+#include "model/users_items.h"
 
 /* ---- lists ---- */
 

@@ -14,7 +14,7 @@
  *
  * A rating's number is not looked at.  Cold users have factors 0, so that items are ranked by their biases
  * for them; cold items have score 0. */
-#include "model/pairs.h"
+#include "model/users_items.h"
 
 #include <string.h>
 
@@ -233,8 +233,8 @@ const asgdi_model_entry asgdi_model_bpr = {
                  "\tbias=1  0: the product of the factors alone\n"
                  "\tinit=0.1  factors start at random, with the deviation init / sqrt(k)\n"
                  "\tl2=0.01  penalty on the factors, l2/2 times their squares for each rating\n"
-                 "\tl2_user=l2  that of users alone\n"
-                 "\tl2_item=l2  that of items alone\n"
+                 "\tl2_user=0.01  that of users alone\n"
+                 "\tl2_item=0.01  that of items alone\n"
                  "\tl2_bias=0.001  that of biases\n",
     .defaults  = {.batch       = 1,
                   .epochs      = 30,

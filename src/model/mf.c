@@ -9,7 +9,7 @@
  *
  * Cold users and items, those without a training rating, have bias and factors 0: the prediction for one is
  * the mean and the other's bias, for two the mean. */
-#include "model/pairs.h"
+#include "model/users_items.h"
 
 #include <math.h>
 #include <string.h>
@@ -200,8 +200,8 @@ const asgdi_model_entry asgdi_model_mf = {
                 "\tnonnegative=0  1: factors stay at or above 0 (rule sgd)\n"
                 "\tinit=0.1  factors start at random, with the deviation init / sqrt(k)\n"
                 "\tl2=0.04  penalty on the factors, l2/2 times their squares for each rating\n"
-                "\tl2_user=l2  that of users alone\n"
-                "\tl2_item=l2  that of items alone\n"
+                "\tl2_user=0.04  that of users alone\n"
+                "\tl2_item=0.04  that of items alone\n"
                 "\tl2_bias=0.01  that of biases\n",
     .defaults = {.batch       = 1,
                  .epochs      = 12,

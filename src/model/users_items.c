@@ -1,4 +1,4 @@
-/* pairs.c -- what mf and bpr share.
+/* users_items.c -- what mf and bpr share.
  *
  * The terms of a step, each with its loss of s or of a difference of two s, have the gradients
  *
@@ -6,7 +6,7 @@
  *
  * and so on; the penalty l/2 |row|^2 of a row counts each time that the row occurs.  The losses told are
  * without penalties, so that those of training and of validation data can be compared. */
-#include "model/pairs.h"
+#include "model/users_items.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,12 +1,12 @@
-/* pairs.h -- what mf and bpr share: tables, options, and steps over terms of users and items.
+/* users_items.h -- what mf and bpr share: tables, options, and steps over terms of users and items.
  *
  *     s(u, i) = b_u + c_i + p_u . q_i
  *
  * Tables: 0 user factors, 1 item factors, 2 user biases, 3 item biases, 4 scale: {mean, deviation, lowest,
  * highest} of the training ratings, which is data and never learnt.  Targets are (y - mean) / deviation,
  * so that step sizes and penalties mean the same for stars and for percentages. */
-#ifndef ASGDI_PAIRS_MODEL_H
-#define ASGDI_PAIRS_MODEL_H
+#ifndef ASGDI_USERS_ITEMS_H
+#define ASGDI_USERS_ITEMS_H
 
 #include "data/source.h"
 #include "model/model.h"
