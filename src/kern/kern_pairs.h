@@ -50,24 +50,38 @@ INLINE float pair_exp(float x)
     return lane0(exp1(vset(x)));
 }
 
-/* d loss / d s, and the loss. */
-INLINE float pair_slope(int loss, const pair_consts *c, float s, float y, float *cost)
+/* Losses of a run.  Logarithms are taken of products, each factor of which is at most 2. */
+typedef struct pair_losses {
+    double   sum, product[2]; /* by whether y is above 0 */
+    uint32_t factors;
+} pair_losses;
+
+INLINE void pair_close(pair_losses *l, float positive)
 {
+    l->sum += log(l->product[0]) + (double)positive * log(l->product[1]);
+    l->product[0] = l->product[1] = 1;
+    l->factors                    = 0;
+}
+
+/* d loss / d s */
+INLINE float pair_slope(int loss, const pair_consts *c, float s, float y, pair_losses *l)
+{
+    if (loss == ASGDK_PAIRS_LOGISTIC) {
+        const float e      = pair_exp(s < 0 ? s : -s); /* exp(-|s|) */
+        const bool  yes    = y > 0;
+        const float weight = yes ? c->positive : 1, m = yes ? s : -s;
+        l->sum += (double)(m < 0 ? -weight * m : 0);
+        l->product[yes] *= 1 + (double)e;
+        if (++l->factors == 512) pair_close(l, c->positive);
+        return weight * ((s < 0 ? e : 1) / (1 + e) - (yes ? 1.0f : 0.0f));
+    }
+    const float e = s - (y - c->mean) * c->inverse;
     if (loss == ASGDK_PAIRS_SQUARED) {
-        const float e = s - (y - c->mean) * c->inverse;
-        *cost         = 0.5f * e * e;
+        l->sum += (double)(0.5f * e * e);
         return e;
     }
-    if (loss == ASGDK_PAIRS_ABSOLUTE) {
-        const float e = s - (y - c->mean) * c->inverse;
-        *cost         = e < 0 ? -e : e;
-        return e > 0 ? 1.0f : e < 0 ? -1.0f : 0.0f;
-    }
-    const float e      = pair_exp(s < 0 ? s : -s); /* exp(-|s|) */
-    const float weight = y > 0 ? c->positive : 1;
-    const float m      = y > 0 ? s : -s;
-    *cost              = weight * (log1pf(e) + (m < 0 ? -m : 0));
-    return weight * ((s < 0 ? e : 1) / (1 + e) - (y > 0 ? 1.0f : 0.0f));
+    l->sum += (double)(e < 0 ? -e : e);
+    return e > 0 ? 1.0f : e < 0 ? -1.0f : 0.0f;
 }
 
 INLINE float pair_dot(uint32_t pad, const float *p, const float *q)
@@ -90,12 +104,11 @@ INLINE float pair_dot(uint32_t pad, const float *p, const float *q)
 
 /* Any width, any loss. */
 INLINE float pair_step(uint32_t pad, const asgdk_pairs *m, const pair_consts *c, float *p, float *q,
-                       float bias, float y, float *g)
+                       float bias, float y, pair_losses *l)
 {
-    float cost;
-    *g            = pair_slope((int)m->loss, c, bias + pair_dot(pad, p, q), y, &cost);
-    const vf step = vset(-c->lr * *g), least = vset(m->nonnegative ? 0 : -FLT_MAX);
-    uint32_t f = 0;
+    const float g    = pair_slope((int)m->loss, c, bias + pair_dot(pad, p, q), y, l);
+    const vf    step = vset(-c->lr * g), least = vset(m->nonnegative ? 0 : -FLT_MAX);
+    uint32_t    f = 0;
     for (; f + VW <= pad; f += VW) {
         const vf a = rload(p + f), b = rload(q + f);
         rstore(p + f, vmax(least, vfma(step, b, c->user * a)));
@@ -106,27 +119,37 @@ INLINE float pair_step(uint32_t pad, const asgdk_pairs *m, const pair_consts *c,
         rstoren(p + f, vmax(least, vfma(step, b, c->user * a)), pad - f);
         rstoren(q + f, vmax(least, vfma(step, a, c->item * b)), pad - f);
     }
-    return cost;
+    return g;
 }
 
-static double mf_any(const asgdk_pairs *p, uint32_t n, const asgd_rating *r)
+INLINE double mf_of(uint32_t pad, const asgdk_pairs *p, uint32_t n, const asgd_rating *r)
 {
-    const pair_consts c     = pair_prepare(p);
-    double            total = 0;
+    const pair_consts c = pair_prepare(p);
+    pair_losses       l = {.product = {1, 1}};
     for (uint32_t i = 0; i < n; i++) {
         const asgd_rating *next = &r[i + PAIRS_AHEAD < n ? i + PAIRS_AHEAD : i];
-        pair_prefetch(row_at(&p->user, next->user), p->pad);
-        pair_prefetch(row_at(&p->item, next->item), p->pad);
-        float *b = row_at(&p->user_bias, r[i].user), *d = row_at(&p->item_bias, r[i].item);
-        float  x = rload1(b), y = rload1(d), g;
-        total += (double)pair_step(p->pad, p, &c, row_at(&p->user, r[i].user),
-                                   row_at(&p->item, r[i].item), x + y, r[i].y, &g);
+        pair_prefetch(row_at(&p->user, next->user), pad);
+        pair_prefetch(row_at(&p->item, next->item), pad);
+        float      *b = row_at(&p->user_bias, r[i].user), *d = row_at(&p->item_bias, r[i].item);
+        const float x = rload1(b), y = rload1(d);
+        const float g = pair_step(pad, p, &c, row_at(&p->user, r[i].user),
+                                  row_at(&p->item, r[i].item), x + y, r[i].y, &l);
         if (p->biases) {
             rstore1(b, c.keep_bias * x - c.lr * g);
             rstore1(d, c.keep_bias * y - c.lr * g);
         }
     }
-    return total;
+    pair_close(&l, c.positive);
+    return l.sum;
+}
+
+static double mf_any(const asgdk_pairs *p, uint32_t n, const asgd_rating *r)
+{
+    switch (p->pad) {
+    case 32: return mf_of(32, p, n, r);
+    case 64: return mf_of(64, p, n, r);
+    default: return mf_of(p->pad, p, n, r);
+    }
 }
 
 /* Squared loss, tables that are not split and have no slots: pad is a constant, so that rows of up to

@@ -146,7 +146,7 @@ static void errors(void **state)
         {"1\t2\t3\n4\t\t6\n", ":2: the item is empty"},
         {"1,2,3,4,5\n", ":1: 5 fields with commas"},
         {"1,2,3,4\n1,2,3,4,5\n", ":2: more than 4 fields"},
-        {"user item rating\n", "user item rating"},
+        {"user item rating\n", ":1: the rating \"rating\" is not a number"},
         {"user item rating\n1 2 x\n", ":2: the rating \"x\""},
         {"1 2 3\n\x01z 2 3\n", ":2: the user ?z holds a control character"},
         {longest, "300 bytes"},
