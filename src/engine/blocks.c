@@ -42,10 +42,9 @@ static uint64_t ratings_of(const asgdi_run *r, uint64_t rounds)
 {
     const asgdi_grid *g = &r->grid;
     uint64_t          n = rounds / g->size * r->examples;
-    asgdi_shifts      s = {{0}, {{0}}};
     for (uint64_t t = rounds / g->size * g->size; t < rounds; t++)
         for (uint32_t i = 0; i < g->size; i++) {
-            const uint64_t b = (uint64_t)i * g->size + asgdi_grid_column(g, &s, t, i);
+            const uint64_t b = (uint64_t)i * g->size + asgdi_grid_column(g, t, i);
             n += r->arranged.start[b + 1] - r->arranged.start[b];
         }
     return n;
@@ -139,14 +138,14 @@ static void work_through(asgdi_worker *w, const asgdi_block *block)
 
 void asgdi_blocks_work(asgdi_worker *w)
 {
-    asgdi_run   *r      = w->run;
-    asgdi_block  b      = {.user = (uint32_t)((uint64_t)w->id * r->grid.size / r->workers)};
-    asgdi_shifts shifts = {{0}, {{0}}};
+    asgdi_run     *r    = w->run;
+    const uint32_t home = (uint32_t)((uint64_t)w->id * r->grid.size / r->workers);
+    asgdi_block    b;
     for (uint32_t round = 0;;) {
         const uint32_t command = asgdi_load_relaxed(&r->command);
         if (command == ASGDI_STOP) return;
         if (command == ASGDI_PAUSE) asgdi_worker_pause(w);
-        const asgdi_found found = asgdi_grid_take(&r->grid, &shifts, b.user, &b);
+        const asgdi_found found = asgdi_grid_take(&r->grid, home, &b);
         if (found == ASGDI_RUN_OVER) return;
         if (found == ASGDI_NONE_READY) {
             asgdi_backoff(&round);

@@ -25,34 +25,27 @@ void asgdi_grid_free(asgdi_grid *g)
     g->size           = 0;
 }
 
-uint32_t asgdi_grid_column(const asgdi_grid *g, asgdi_shifts *s, uint64_t round, uint32_t user)
+uint32_t asgdi_grid_column(const asgdi_grid *g, uint64_t round, uint32_t user)
 {
-    const uint64_t epoch = round / g->size;
-    const int      at    = (int)(epoch % 2);
-    if (s->epoch[at] != epoch + 1) {
-        const asgdi_permutation p =
-            asgdi_permutation_make(asgdi_random(g->seed, STREAM_GRID, epoch), 0, g->size);
-        for (uint32_t i = 0; i < g->size; i++) s->of[at][i] = (uint16_t)asgdi_permute(&p, i);
-        s->epoch[at] = epoch + 1;
-    }
-    return (uint32_t)((s->of[at][user] + round) % g->size);
+    const uint64_t bits  = asgdi_random(g->seed, STREAM_GRID, round / g->size);
+    const uint32_t place = bits & 1 ? user : g->size - 1 - user;
+    return (uint32_t)(((bits >> 1) % g->size + place + round) % g->size);
 }
 
 /* Of the strips that may go on, the one furthest behind: strips then stay together, and the end of the
  * run finds all workers busy. */
-static bool choose(asgdi_grid *g, asgdi_shifts *s, uint32_t near, uint64_t *state, asgdi_block *out,
-                   bool *over)
+static bool choose(asgdi_grid *g, uint32_t home, uint64_t *state, asgdi_block *out, bool *over)
 {
     const uint64_t gate  = asgdi_load_acquire(&g->gate);
     bool           found = false;
     *over                = true;
     for (uint32_t k = 0; k < g->size; k++) {
-        const uint32_t i     = (near + k) % g->size;
+        const uint32_t i     = (home + k) % g->size;
         const uint64_t mine  = asgdi_load_acquire(&g->user[i].state);
         const uint64_t round = mine / 2;
         if (round < g->rounds) *over = false;
         if (mine % 2 || round >= gate || (found && round >= out->round)) continue;
-        const uint32_t j = asgdi_grid_column(g, s, round, i);
+        const uint32_t j = asgdi_grid_column(g, round, i);
         if (!asgdi_grid_ready(mine, asgdi_load_acquire(&g->item[j].state), gate)) continue;
         *out   = (asgdi_block){round, i, j};
         *state = mine;
@@ -61,11 +54,11 @@ static bool choose(asgdi_grid *g, asgdi_shifts *s, uint32_t near, uint64_t *stat
     return found;
 }
 
-asgdi_found asgdi_grid_take(asgdi_grid *g, asgdi_shifts *s, uint32_t near, asgdi_block *out)
+asgdi_found asgdi_grid_take(asgdi_grid *g, uint32_t home, asgdi_block *out)
 {
     uint64_t state = 0;
     bool     over;
-    while (choose(g, s, near, &state, out, &over))
+    while (choose(g, home, &state, out, &over))
         if (asgdi_cas_acq_rel(&g->user[out->user].state, &state, state + 1)) return ASGDI_FOUND;
     return over ? ASGDI_RUN_OVER : ASGDI_NONE_READY;
 }
@@ -79,8 +72,7 @@ void asgdi_grid_done(asgdi_grid *g, const asgdi_block *b)
 /* An item strip has finished round t when the strip of users that it met there has. */
 asgd_status asgdi_grid_set(asgdi_grid *g, const uint64_t *round)
 {
-    asgdi_shifts s     = {{0}, {{0}}};
-    uint64_t     least = UINT64_MAX, most = 0, done = 0, all = 0;
+    uint64_t least = UINT64_MAX, most = 0, done = 0, all = 0;
     for (uint32_t i = 0; i < g->size; i++) {
         if (round[i] < least) least = round[i];
         if (round[i] > most) most = round[i];
@@ -95,7 +87,7 @@ asgd_status asgdi_grid_set(asgdi_grid *g, const uint64_t *round)
     done = least * g->size;
     for (uint64_t t = least; t < most; t++)
         for (uint32_t i = 0; i < g->size; i++) {
-            const uint32_t j = asgdi_grid_column(g, &s, t, i);
+            const uint32_t j = asgdi_grid_column(g, t, i);
             if (round[i] <= t) continue;
             if (asgdi_load_relaxed(&g->item[j].state) != t)
                 return ASGD_FAIL(EFORMAT, "the checkpoint's rounds of blocks are damaged");

@@ -41,7 +41,7 @@ INLINE pair_consts pair_prepare(const asgdk_pairs *p)
 
 INLINE void pair_prefetch(const float *row, uint32_t pad)
 {
-    for (uint32_t f = 0; f < pad; f += 16) __builtin_prefetch(row + f, 1);
+    for (uint32_t f = 0; f < pad && f < 64; f += 16) __builtin_prefetch(row + f, 1);
 }
 
 /* exp for one float: that of exp1 in its first lane. */

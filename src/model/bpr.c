@@ -240,7 +240,7 @@ const asgdi_model_entry asgdi_model_bpr = {
                   .epochs      = 30,
                   .rule        = ASGD_RULE_sgd,
                   .schedule    = ASGD_LINEAR,
-                  .lr          = {[ASGD_RULE_sgd]      = 0.05,
+                  .lr          = {[ASGD_RULE_sgd]      = 0.1,
                                   [ASGD_RULE_momentum] = 0.005,
                                   [ASGD_RULE_adagrad]  = 0.05,
                                   [ASGD_RULE_rmsprop]  = 0.001,

@@ -16,12 +16,11 @@ enum { MAX = 64 };
 
 static void run_schedule(uint32_t size, uint64_t rounds, uint32_t workers, uint64_t seed)
 {
-    asgdi_grid   g;
-    asgdi_shifts s = {{0}, {{0}}};
-    asgdi_block  held[MAX];
-    bool         busy[MAX] = {false};
-    uint64_t     done = 0, taken = 0;
-    uint8_t     *met = asgdi_calloc((size_t)size * size, 1);
+    asgdi_grid  g;
+    asgdi_block held[MAX];
+    bool        busy[MAX] = {false};
+    uint64_t    done = 0, taken = 0;
+    uint8_t    *met = asgdi_calloc((size_t)size * size, 1);
     ok(asgdi_grid_init(&g, size, rounds, seed));
     asgdi_store_relaxed(&g.gate, rounds);
     for (uint64_t i = 0; done < rounds * size; i++) {
@@ -32,13 +31,12 @@ static void run_schedule(uint32_t size, uint64_t rounds, uint32_t workers, uint6
             done++;
             continue;
         }
-        if (asgdi_grid_take(&g, &s, (uint32_t)asgdi_random(seed, 2, i) % size, &held[w]) !=
-            ASGDI_FOUND)
+        if (asgdi_grid_take(&g, (uint32_t)asgdi_random(seed, 2, i) % size, &held[w]) != ASGDI_FOUND)
             continue;
         for (uint32_t v = 0; v < workers; v++)
             if (v != w && busy[v])
                 assert_true(held[v].user != held[w].user && held[v].item != held[w].item);
-        assert_int_equal(held[w].item, asgdi_grid_column(&g, &s, held[w].round, held[w].user));
+        assert_int_equal(held[w].item, asgdi_grid_column(&g, held[w].round, held[w].user));
         busy[w] = true;
         taken++;
         met[held[w].user * size + held[w].item]++;
@@ -47,7 +45,7 @@ static void run_schedule(uint32_t size, uint64_t rounds, uint32_t workers, uint6
     assert_int_equal(taken, rounds * size);
     for (uint32_t b = 0; b < size * size; b++) assert_int_equal(met[b], rounds / size);
     asgdi_block none;
-    assert_int_equal(asgdi_grid_take(&g, &s, 0, &none), ASGDI_RUN_OVER);
+    assert_int_equal(asgdi_grid_take(&g, 0, &none), ASGDI_RUN_OVER);
     asgdi_free(met);
     asgdi_grid_free(&g);
 }
@@ -63,19 +61,18 @@ static void blocks_never_meet(void **state)
 static void waits_at_the_gate(void **state)
 {
     (void)state;
-    asgdi_grid   g;
-    asgdi_shifts s = {{0}, {{0}}};
-    asgdi_block  b;
+    asgdi_grid  g;
+    asgdi_block b;
     ok(asgdi_grid_init(&g, 4, 8, 1));
     asgdi_store_relaxed(&g.gate, 4);
     for (int i = 0; i < 16; i++) {
-        assert_int_equal(asgdi_grid_take(&g, &s, 0, &b), ASGDI_FOUND);
+        assert_int_equal(asgdi_grid_take(&g, 0, &b), ASGDI_FOUND);
         assert_true(b.round < 4);
         asgdi_grid_done(&g, &b);
     }
-    assert_int_equal(asgdi_grid_take(&g, &s, 0, &b), ASGDI_NONE_READY);
+    assert_int_equal(asgdi_grid_take(&g, 0, &b), ASGDI_NONE_READY);
     asgdi_store_relaxed(&g.gate, 8);
-    assert_int_equal(asgdi_grid_take(&g, &s, 0, &b), ASGDI_FOUND);
+    assert_int_equal(asgdi_grid_take(&g, 0, &b), ASGDI_FOUND);
     asgdi_grid_free(&g);
 }
 
@@ -83,14 +80,13 @@ static void goes_on_where_it_was(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 30; seed++) {
-        asgdi_grid   g, again;
-        asgdi_shifts s = {{0}, {{0}}};
-        asgdi_block  b;
-        uint64_t     round[MAX];
+        asgdi_grid  g, again;
+        asgdi_block b;
+        uint64_t    round[MAX];
         ok(asgdi_grid_init(&g, 9, 27, seed));
         asgdi_store_relaxed(&g.gate, 27);
         for (uint64_t i = 0; i < 7 * seed; i++) {
-            assert_int_equal(asgdi_grid_take(&g, &s, (uint32_t)(i * 5 % 9), &b), ASGDI_FOUND);
+            assert_int_equal(asgdi_grid_take(&g, (uint32_t)(i * 5 % 9), &b), ASGDI_FOUND);
             asgdi_grid_done(&g, &b);
         }
         for (uint32_t i = 0; i < 9; i++) round[i] = asgdi_load_relaxed(&g.user[i].state) / 2;
