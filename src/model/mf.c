@@ -27,8 +27,8 @@ static asgd_status parse(void *self, const char *options)
     asgd_status              s;
     *m = (asgdi_pairs){.k        = 32,
                        .init     = 0.1f,
-                       .l2_user  = 0.04f,
-                       .l2_item  = 0.04f,
+                       .l2_user  = 0.038f,
+                       .l2_item  = 0.038f,
                        .l2_bias  = 0.01f,
                        .positive = 1,
                        .bias     = true};
@@ -199,15 +199,15 @@ const asgdi_model_entry asgdi_model_mf = {
                 "\tbias=1  0: the product of the factors alone, without mean and biases\n"
                 "\tnonnegative=0  1: factors stay at or above 0 (rule sgd)\n"
                 "\tinit=0.1  factors start at random, with the deviation init / sqrt(k)\n"
-                "\tl2=0.04  penalty on the factors, l2/2 times their squares for each rating\n"
-                "\tl2_user=0.04  that of users alone\n"
-                "\tl2_item=0.04  that of items alone\n"
+                "\tl2=0.038  penalty on the factors, l2/2 times their squares for each rating\n"
+                "\tl2_user=0.038  that of users alone\n"
+                "\tl2_item=0.038  that of items alone\n"
                 "\tl2_bias=0.01  that of biases\n",
     .defaults = {.batch       = 1,
                  .epochs      = 12,
                  .rule        = ASGD_RULE_sgd,
                  .schedule    = ASGD_LINEAR,
-                 .lr          = {[ASGD_RULE_sgd]      = 0.06,
+                 .lr          = {[ASGD_RULE_sgd]      = 0.057,
                                  [ASGD_RULE_momentum] = 0.005,
                                  [ASGD_RULE_adagrad]  = 0.05,
                                  [ASGD_RULE_rmsprop]  = 0.001,
