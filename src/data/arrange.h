@@ -41,10 +41,10 @@ typedef struct asgdi_arranged {
     asgdi_seen   seen;
 } asgdi_arranged;
 
-/* size >= 1.  The result depends on the source, size and seed alone; threads 0: one per core.  negatives:
+/* size >= 1; row_bytes: of a user's row.  The result depends on the source, these and the seed alone; threads 0: one per core.  negatives:
  * with `items` and `seen`, which models that draw items need. */
-asgd_status asgdi_arrange(asgdi_arranged *a, const asgd_source *s, uint32_t size, uint64_t seed,
-                          uint32_t threads, bool negatives);
+asgd_status asgdi_arrange(asgdi_arranged *a, const asgd_source *s, uint32_t size,
+                          uint64_t row_bytes, uint64_t seed, uint32_t threads, bool negatives);
 void        asgdi_arranged_free(asgdi_arranged *a);
 
 #endif

@@ -73,7 +73,7 @@ asgd_status asgdi_blocks_prepare(asgdi_run *r, bool slow, char *text, size_t byt
     const uint32_t size = allowed ? asgdi_blocks_size(d->examples, d->users, d->items, row_bytes(r),
                                                       asgdi_core_cache())
                                   : 0;
-    ASGD_TRY(asgdi_arrange(&r->arranged, r->source, size ? size : 1, r->seed, 0,
+    ASGD_TRY(asgdi_arrange(&r->arranged, r->source, size ? size : 1, row_bytes(r), r->seed, 0,
                            r->model->entry && r->model->entry->negatives));
     r->super = r->stretch = ASGDI_PAIRS_RUN;
     if (size == 0) return ASGD_OK;

@@ -140,8 +140,8 @@ static void arranges_every_rating_once(void **state)
     asgd_source *s;
     ok(asgd_source_ratings(&s, r, RATINGS, 700, 300));
     asgdi_arranged a[2];
-    ok(asgdi_arrange(&a[0], s, SIZE, 5, 1, true));
-    ok(asgdi_arrange(&a[1], s, SIZE, 5, 3, true));
+    ok(asgdi_arrange(&a[0], s, SIZE, 1024, 5, 1, true));
+    ok(asgdi_arrange(&a[1], s, SIZE, 1024, 5, 3, true));
     assert_memory_equal(a[0].rating, a[1].rating, RATINGS * sizeof *r); /* whatever the threads */
     uint64_t user_strip[700] = {0}, item_strip[300] = {0}, sum = 0, wanted = 0;
     for (uint32_t b = 0; b < SIZE * SIZE; b++) {
