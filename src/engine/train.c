@@ -144,6 +144,13 @@ static asgd_status prepare(asgdi_run *r, asgd_result *out)
     if (r->batch == 1 && m->ops.steps && !r->source->schema.dense && !r->deferred && !slow &&
         r->mode != ASGD_SYNC)
         r->in_a_row = r->private_rows && r->merge < r->super ? r->merge : r->super;
+    const char *special = m->entry && m->entry->sgd_only ? m->entry->sgd_only(m->self) : NULL;
+    if (special && (r->rule.kind != ASGD_RULE_sgd || r->rule.l1 > 0 || !r->in_a_row))
+        return ASGD_FAIL(
+            EINVAL,
+            "model %s: %s needs rule sgd without l1, batch 1, mode async or sequential, and no "
+            "injected delays",
+            m->ops.name, special);
     ASGD_TRY(asgdi_locks_new(&r->locks, &m->params, r->n_own));
     r->leases =
         (asgdi_leases){.total   = r->total,

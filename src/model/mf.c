@@ -181,6 +181,12 @@ static asgd_status start(asgd_model *model, const asgd_source *train)
     return asgdi_pairs_start(model, train, m);
 }
 
+/* Projection is a write, which models leave to kernels. */
+static const char *sgd_only(const void *self)
+{
+    return ((const asgdi_pairs *)self)->nonnegative ? "nonnegative=1" : NULL;
+}
+
 static const asgd_model_ops ops = {
     .name       = "mf",
     .self_bytes = sizeof(asgdi_pairs),
@@ -218,4 +224,5 @@ const asgdi_model_entry asgdi_model_mf = {
     .pairs    = true,
     .parse    = parse,
     .start    = start,
+    .sgd_only = sgd_only,
 };

@@ -259,6 +259,15 @@ static void nonnegative_stays_so(void **state)
         asgd_result_free(&result);
         asgd_model_free(m);
     }
+    const asgd_config bad[] = {
+        {.rule = {.kind = ASGD_RULE_adagrad}}, {.batch = 2}, {.workers = 2, .mode = ASGD_SYNC}};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(asgd_model_named(&m, "mf", "nonnegative=1", asgd_source_schema(s)),
+                         ASGD_OK);
+        assert_int_equal(asgd_train(m, s, &bad[i], NULL), ASGD_EINVAL);
+        assert_non_null(strstr(asgd_errmsg(), "nonnegative=1 needs rule sgd"));
+        asgd_model_free(m);
+    }
     asgd_source_close(s);
 }
 
