@@ -197,7 +197,7 @@ const opt_spec opt_table[] = {
              "(normalised entropy), rmse, mae, p1, p3, p5 (precision at 1, 3, 5); of rankings "
              "precision, recall, ndcg, map"},
     {"patience", STOPPING, LEARN, OPT_WHOLE, AT(patience), .arg = "N|never",
-     .fallback = "fm, ffm: 2; others: never",
+     .fallback = "fm, ffm: 2; mf, bpr: never, but the best is kept; others: never",
      .help = "stop after N evaluations without a better loss, and keep the best", .low = 1,
      .high = 1e6, .never = true},
     {"max-seconds", STOPPING, LEARN, OPT_TIME, AT(max_seconds), .arg = "TIME",

@@ -515,7 +515,7 @@ typedef struct asgd_config {
     double       eval_every; /* examples; 0: an epoch */
     const char  *target;     /* stop when reached: "accuracy=0.97" */
     /* stop after so many evaluations without a better loss, and keep the best parameters; 0: the
-     * model's default (fm, ffm: 2; others: never), ASGD_NEVER */
+     * model's default (fm, ffm: 2; mf, bpr: never, but the best is kept; others: never), ASGD_NEVER */
     uint32_t patience;
     double   max_seconds; /* 0: no limit */
 
