@@ -24,6 +24,7 @@ int cmd_train(const cli_options *o);
 int cmd_eval(const cli_options *o);
 int cmd_predict(const cli_options *o);
 int cmd_compare(const cli_options *o);
+int cmd_recommend(const cli_options *o);
 int cmd_synth(const cli_options *o);
 int cmd_inspect(const cli_options *o);
 

@@ -120,7 +120,10 @@ bool help_model(FILE *f, const char *name)
         for (const char *line = help; *line;) {
             size_t n = strcspn(line, "\n");
             if (*line == '\t') {
-                fprintf(f, "    --%.*s\n", (int)n - 1, line + 1);
+                const size_t key = strcspn(line + 1, "=");
+                fputs("    --", f);
+                for (size_t k = 0; k < key; k++) fputc(line[1 + k] == '_' ? '-' : line[1 + k], f);
+                fprintf(f, "%.*s\n", (int)(n - 1 - key), line + 1 + key);
             } else {
                 fprintf(f, "%.*s\n", (int)n, line);
             }

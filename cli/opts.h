@@ -7,12 +7,13 @@
 #include "cli.h"
 
 enum {
-    CMD_TRAIN   = 1,
-    CMD_EVAL    = 2,
-    CMD_PREDICT = 4,
-    CMD_COMPARE = 8,
-    CMD_SYNTH   = 16,
-    CMD_INSPECT = 32,
+    CMD_TRAIN     = 1,
+    CMD_EVAL      = 2,
+    CMD_PREDICT   = 4,
+    CMD_COMPARE   = 8,
+    CMD_SYNTH     = 16,
+    CMD_INSPECT   = 32,
+    CMD_RECOMMEND = 64,
 };
 
 typedef struct cli_command {
@@ -40,6 +41,9 @@ struct cli_options {
     const char *label, *weight, *ignore, *categorical, *interactions;
     uint64_t    bins, hash_bits;
     const char *hidden, *activation, *dropout, *init, *loss, *bias, *k, *normalize;
+    const char *nonnegative, *l2_user, *l2_item, *l2_bias, *negatives, *draw, *positive;
+    const char *blocks, *holdout_by, *exclude, *user, *item;
+    double      holdout;
     const char *workers, *mode, *modes, *share;
     bool        pin;
     uint64_t    merge, hot, backup;
@@ -59,7 +63,8 @@ struct cli_options {
     const char *log, *report, *output, *config;
     bool        json, quiet, probabilities, machine;
     uint64_t    examples, test;
-    uint64_t    rows, first, fields;
+    uint64_t    rows, first, fields, users, items, ratings;
+    double      noise, skew;
     uint64_t    top;
 
     void *memory; /* strings that came from a file or were joined */

@@ -30,9 +30,22 @@ const opt_spec opt_table[] = {
     {"part", DATA, USE | CMD_INSPECT, OPT_CHOICE, AT(part), .arg = "PART",
      .fallback = "test (inspect: train)", .help = "of an IDX folder: train-* or t10k-*",
      .choices = "train,test"},
+    {"user", DATA, CMD_RECOMMEND, OPT_TEXT, AT(user), .arg = "U", .fallback = "all, to -o",
+     .help = "recommend to this user"},
+    {"item", DATA, CMD_RECOMMEND, OPT_TEXT, AT(item), .arg = "I",
+     .help = "tell the items most like this one instead"},
+    {"exclude", DATA, CMD_RECOMMEND | CMD_EVAL, OPT_TEXT, AT(exclude), .arg = "FILE,...",
+     .help = "ratings whose items are not ranked for their users: those of the training data"},
     {"format", DATA, READ | CMD_SYNTH, OPT_CHOICE, AT(format), .arg = "NAME",
      .fallback = "guessed (synth clicks: libffm)", .help = "format of the data",
-     .choices = "idx,libsvm,libffm,criteo,csv,vw,xc"},
+     .choices = "idx,libsvm,libffm,criteo,csv,vw,xc,ratings"},
+    {"holdout", DATA, LEARN, OPT_REAL, AT(holdout), .arg = "PART", .fallback = "none",
+     .help = "ratings: this part of --train, 0 to 1, is kept out of it and is the validation data",
+     .low = 0, .high = 1, .above = true, .below = true},
+    {"holdout-by", DATA, LEARN, OPT_CHOICE, AT(holdout_by), .arg = "HOW", .fallback = "random",
+     .help =
+         "which part: random (by --seed); time: the latest of all; last: the latest of each user",
+     .choices = "random,time,last"},
     {"label", DATA, READ, OPT_TEXT, AT(label), .arg = "COLUMN", .fallback = "the first",
      .help = "csv: name of the label's column, or its number from 1"},
     {"weight", DATA, READ, OPT_TEXT, AT(weight), .arg = "COLUMN", .fallback = "none",
@@ -58,12 +71,22 @@ const opt_spec opt_table[] = {
     {"test", DATA, CMD_SYNTH, OPT_WHOLE, AT(test), .arg = "N", .fallback = "10000",
      .help = "digits: test examples to draw", .low = 1, .high = 1e8},
     {"rows", DATA, CMD_SYNTH, OPT_WHOLE, AT(rows), .arg = "N", .fallback = "400000",
-     .help = "clicks: rows to draw", .low = 1, .high = 0x1p40},
+     .help = "clicks: rows to draw; ratings [1000000]: ratings", .low = 1, .high = 0x1p40},
     {"first", DATA, CMD_SYNTH, OPT_WHOLE, AT(first), .arg = "N", .fallback = "0",
      .help = "clicks: number of the first row; rows from 400000 on are test data for those before",
      .low = 0, .high = 0x1p40},
     {"fields", DATA, CMD_SYNTH, OPT_WHOLE, AT(fields), .arg = "N", .fallback = "39",
      .help = "clicks: columns", .low = 2, .high = 200},
+    {"users", DATA, CMD_SYNTH, OPT_WHOLE, AT(users), .arg = "N", .fallback = "6000",
+     .help = "ratings: users", .low = 1, .high = 1e8},
+    {"items", DATA, CMD_SYNTH, OPT_WHOLE, AT(items), .arg = "N", .fallback = "4000",
+     .help = "ratings: items", .low = 2, .high = 1e8},
+    {"noise", DATA, CMD_SYNTH, OPT_REAL, AT(noise), .arg = "X", .fallback = "0.8",
+     .help = "ratings: deviation of what cannot be predicted", .low = 0, .high = 100,
+     .above = true},
+    {"skew", DATA, CMD_SYNTH, OPT_REAL, AT(skew), .arg = "X", .fallback = "0.8",
+     .help = "ratings: item number r is rated in proportion to 1 / r^X, users likewise with X/2",
+     .low = 0, .high = 2},
     {"hidden", MODEL, LEARN, OPT_TEXT, AT(hidden), .arg = "N,N,...",
      .help = "mlp: units of the hidden layers"},
     {"activation", MODEL, LEARN, OPT_TEXT, AT(activation), .arg = "NAME",
@@ -76,10 +99,25 @@ const opt_spec opt_table[] = {
      .help = "linear, fm, ffm, mlp: what is minimised"},
     {"bias", MODEL, LEARN, OPT_TEXT, AT(bias), .arg = "0|1",
      .help = "linear, fm, ffm: 0 is without a constant term"},
-    {"k", MODEL, LEARN, OPT_TEXT, AT(k), .arg = "N",
-     .help = "fm: factors a feature; ffm: and field"},
+    {"k", MODEL, LEARN | CMD_SYNTH, OPT_TEXT, AT(k), .arg = "N",
+     .help = "fm: factors a feature; ffm: and field; mf, bpr: factors a user and an item; synth "
+             "ratings: rank [8]"},
     {"normalize", MODEL, LEARN, OPT_TEXT, AT(normalize), .arg = "0|1",
      .help = "linear, fm, ffm: 1 scales examples to length 1"},
+    {"nonnegative", MODEL, LEARN, OPT_TEXT, AT(nonnegative), .arg = "0|1",
+     .help = "mf: 1 keeps factors at or above 0"},
+    {"l2-user", MODEL, LEARN, OPT_TEXT, AT(l2_user), .arg = "X",
+     .help = "mf, bpr: penalty on the factors of users"},
+    {"l2-item", MODEL, LEARN, OPT_TEXT, AT(l2_item), .arg = "X",
+     .help = "mf, bpr: penalty on the factors of items"},
+    {"l2-bias", MODEL, LEARN, OPT_TEXT, AT(l2_bias), .arg = "X",
+     .help = "mf, bpr: penalty on biases"},
+    {"negatives", MODEL, LEARN, OPT_TEXT, AT(negatives), .arg = "N",
+     .help = "bpr: items drawn for each rating"},
+    {"draw", MODEL, LEARN, OPT_TEXT, AT(draw), .arg = "NAME",
+     .help = "bpr: how items are drawn: uniform, popular (as often as they are rated)"},
+    {"positive", MODEL, LEARN, OPT_TEXT, AT(positive), .arg = "X",
+     .help = "bpr with loss logistic: weight of what was rated"},
     {"epochs", LEARNING, LEARN, OPT_REAL, AT(epochs), .arg = "X", .fallback = "the model's",
      .help = "passes over the training data; 0.5 is half of one", .low = 0, .high = 1e6,
      .above = true},
@@ -110,7 +148,7 @@ const opt_spec opt_table[] = {
     {"l1", LEARNING, LEARN, OPT_REAL, AT(l1), .arg = "X", .fallback = "0", .help = "penalty on |w|",
      .low = 0, .high = 1e6},
     {"l2", LEARNING, LEARN, OPT_REAL, AT(l2), .arg = "X", .fallback = "0",
-     .help = "penalty on w^2 / 2", .low = 0, .high = 1e6},
+     .help = "penalty on w^2 / 2; mf, bpr: that of factors", .low = 0, .high = 1e6},
     {"order", LEARNING, LEARN, OPT_CHOICE, AT(order), .arg = "NAME", .fallback = "shuffle",
      .help    = "shuffle: a new random order every epoch; file: as the data come",
      .choices = "shuffle,file"},
@@ -120,9 +158,9 @@ const opt_spec opt_table[] = {
          "of every example just before the model learns from it (progressive validation)"},
     {"seed", LEARNING, LEARN | CMD_SYNTH, OPT_WHOLE, AT(seed), .arg = "N", .fallback = "0",
      .help = "of everything random", .low = 0, .high = 18446744073709551615.0},
-    {"workers", WORKERS, CMD_TRAIN | CMD_COMPARE | USE | CMD_INSPECT, OPT_WHOLES, AT(workers),
-     .arg = "N", .fallback = "one per core", .help = "worker threads; compare takes a list: 1,2,4",
-     .low = 1, .high = 1024},
+    {"workers", WORKERS, CMD_TRAIN | CMD_COMPARE | USE | CMD_INSPECT | CMD_RECOMMEND, OPT_WHOLES,
+     AT(workers), .arg = "N", .fallback = "one per core",
+     .help = "worker threads; compare takes a list: 1,2,4", .low = 1, .high = 1024},
     {"mode", WORKERS, CMD_TRAIN, OPT_CHOICE, AT(mode), .arg = "NAME", .fallback = "async",
      .help = "async: nobody waits; sync: all wait after every step; locked: one update at a time; "
              "sequential: one worker, the same bits every time",
@@ -131,6 +169,11 @@ const opt_spec opt_table[] = {
      .fallback = "sequential,sync,async",
      .help = "modes to compare: async, sync, locked, sequential; sync+1 is sync with one backup "
              "worker"},
+    {"blocks", WORKERS, LEARN, OPT_CHOICE, AT(blocks), .arg = "NAME", .fallback = "auto",
+     .help =
+         "mf, bpr: auto: a grid of blocks, none in conflict with another, so that the result is "
+         "the same for any number of workers; off: plain Hogwild",
+     .choices = "auto,off"},
     {"share", WORKERS, LEARN, OPT_CHOICE, AT(share), .arg = "NAME", .fallback = "auto",
      .help    = "shared: all write one copy (Hogwild); hot: the most frequent rows private and "
                 "merged; replica: all rows private and merged; auto: by table",
@@ -151,9 +194,10 @@ const opt_spec opt_table[] = {
      .help = "examples between evaluations of --valid", .low = 0, .high = 1e15, .above = true},
     {"target", STOPPING, LEARN, OPT_TEXT, AT(target), .arg = "METRIC=VALUE",
      .help = "stop when reached: accuracy=0.97; metrics: loss, accuracy, error, auc, logloss, ne "
-             "(normalised entropy), rmse, mae, p1, p3, p5 (precision at 1, 3, 5)"},
+             "(normalised entropy), rmse, mae, p1, p3, p5 (precision at 1, 3, 5); of rankings "
+             "precision, recall, ndcg, map"},
     {"patience", STOPPING, LEARN, OPT_WHOLE, AT(patience), .arg = "N|never",
-     .fallback = "linear, fm, ffm: 2; others: never",
+     .fallback = "linear, fm, ffm: 2; mf, bpr: never, but the best is kept; others: never",
      .help = "stop after N evaluations without a better loss, and keep the best", .low = 1,
      .high = 1e6, .never = true},
     {"max-seconds", STOPPING, LEARN, OPT_TIME, AT(max_seconds), .arg = "TIME",
@@ -171,7 +215,8 @@ const opt_spec opt_table[] = {
     {"pace", EXPERIMENT, LEARN, OPT_TIME, AT(pace), .arg = "TIME", .fallback = "0",
      .help = "a step takes at least this long, by sleeping: 5ms, 0.01s, 10us", .low = 0,
      .high = 3600},
-    {"output", OUTPUT, CMD_TRAIN | CMD_PREDICT | CMD_SYNTH, OPT_TEXT, AT(output), .arg = "PATH",
+    {"output", OUTPUT, CMD_TRAIN | CMD_PREDICT | CMD_SYNTH | CMD_RECOMMEND, OPT_TEXT, AT(output),
+     .arg  = "PATH",
      .help = "where the result goes; written beside and renamed, so an old file stays whole until "
              "the new one is",
      .letter = 'o'},
@@ -183,13 +228,17 @@ const opt_spec opt_table[] = {
      .help = "one page with curves, staleness, shares of the workers and all settings"},
     {"json", OUTPUT, LEARN | CMD_EVAL | CMD_INSPECT, OPT_FLAG, AT(json),
      .help = "the result as JSON on standard output"},
-    {"top", OUTPUT, CMD_INSPECT, OPT_WHOLE, AT(top), .arg = "N", .fallback = "20",
-     .help = "features to show of a model, the heaviest first", .low = 1, .high = 1e9},
+    {"top", OUTPUT, CMD_INSPECT | CMD_RECOMMEND | CMD_EVAL, OPT_WHOLE, AT(top), .arg = "N",
+     .fallback = "inspect 20, recommend and eval 10",
+     .help =
+         "inspect: features to show of a model, the heaviest first; recommend: items; eval of a "
+         "ranking model: items that its metrics look at",
+     .low = 1, .high = 1e9},
     {"machine", OUTPUT, CMD_INSPECT, OPT_FLAG, AT(machine),
      .help = "describe cores, caches and kernels"},
-    {"quiet", OUTPUT, LEARN | USE | CMD_SYNTH, OPT_FLAG, AT(quiet),
+    {"quiet", OUTPUT, LEARN | USE | CMD_SYNTH | CMD_RECOMMEND, OPT_FLAG, AT(quiet),
      .help = "no progress and no notes; train: no summary"},
-    {"config", OUTPUT, LEARN | USE | CMD_SYNTH, OPT_TEXT, AT(config), .arg = "FILE",
+    {"config", OUTPUT, LEARN | USE | CMD_SYNTH | CMD_RECOMMEND, OPT_TEXT, AT(config), .arg = "FILE",
      .help =
          "options from a file, lines \"name = value\", # comments; the command line goes first"},
     {.name = NULL},
@@ -204,6 +253,8 @@ const cli_command cli_commands[] = {
      "  asgd train fm --train clicks.ffm --valid test.ffm --k 8 --patience 2 -o fm.safetensors\n"
      "  asgd train ffm --train train.criteo --format criteo -o ffm.safetensors\n"
      "  asgd train fm --train flights.csv --label delayed --ignore id\n"
+     "  asgd train mf --train ratings.tsv --holdout 0.1 -o mf.safetensors\n"
+     "  asgd train bpr --train fold1.tsv,fold2.tsv --valid fold3.tsv -o bpr.safetensors\n"
      "  zcat log.vw.gz | asgd train linear --train - --format vw -q ab --progressive\n",
      "Ctrl-C ends the run in good order, saves -o and the checkpoint, and says how to go on;\n"
      "a second one ends it at once.  Exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n",
@@ -225,6 +276,16 @@ const cli_command cli_commands[] = {
      "the\n"
      "value for regression.  Features that the training data did not have are left out.\n",
      "OUT.safetensors", false, cmd_predict},
+    {"recommend", CMD_RECOMMEND, "OUT.safetensors [--user U | --item I] [--exclude FILE] [options]",
+     "the best items for a user, or for all; the items most like one",
+     "  asgd recommend mf.safetensors --user 196 --exclude ratings.tsv\n"
+     "  asgd recommend bpr.safetensors --exclude fold1.tsv,fold2.tsv --top 20 -o all.tsv\n"
+     "  asgd recommend mf.safetensors --item 50\n",
+     "For models mf and bpr.  All items are ranked, exactly.  A line is \"item TAB score\", with\n"
+     "\"user TAB\" before it where all users are asked for; the score is mf's prediction of the\n"
+     "rating, bpr's score, or with --item the cosine of the factors.  A user that the training\n"
+     "data lack gets the items with the best biases.\n",
+     "OUT.safetensors", false, cmd_recommend},
     {"compare", CMD_COMPARE, "MODEL --train PATH --valid PATH [--modes LIST] [options]",
      "the same training in several modes, side by side",
      "  asgd compare mlp --train mnist --valid mnist --target accuracy=0.97\n"
@@ -236,10 +297,12 @@ const cli_command cli_commands[] = {
      "  asgd synth digits -o digits\n"
      "  asgd synth digits -o small --examples 2000 --test 500 --seed 7\n"
      "  asgd synth clicks -o train.ffm --rows 400000\n"
-     "  asgd synth clicks -o test.ffm --rows 100000 --first 400000\n",
+     "  asgd synth clicks -o test.ffm --rows 100000 --first 400000\n"
+     "  asgd synth ratings -o ratings.tsv --users 6000 --items 4000 --rows 1000000\n",
      "KIND: digits (a folder like MNIST's: 28x28 images of the ten digits),\n"
      "clicks (a file like Criteo's: 39 columns, 2.7 M features, in format libffm, libsvm, vw,\n"
-     "criteo or csv; - is standard output).  It tells the best logloss there is.\n",
+     "criteo or csv; - is standard output; it tells the best logloss there is),\n"
+     "ratings (low rank plus noise, items and users more and less popular; tells the best RMSE).\n",
      "KIND", false, cmd_synth},
     {"inspect", CMD_INSPECT, "PATH | --machine", "what is in a model, in data, in this machine",
      "  asgd inspect digits.safetensors\n"

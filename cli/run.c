@@ -3,6 +3,7 @@
 #include "run.h"
 
 #include "file.h"
+#include "paths.h"
 #include "reading.h"
 #include "text.h"
 
@@ -108,7 +109,7 @@ int run_check(const cli_options *o)
         return cli_fail(CLI_USAGE, "--valid -: standard input is --train already; name a file");
     }
     const bool patience = o->patience && o->patience != ASGD_NEVER;
-    if (!o->valid && (o->target || patience || o->eval_every > 0)) {
+    if (!o->valid && !(o->holdout > 0) && (o->target || patience || o->eval_every > 0)) {
         return cli_fail(CLI_USAGE, "--%s needs --valid PATH, the data to evaluate on",
                         o->target  ? "target"
                         : patience ? "patience"
@@ -158,14 +159,61 @@ static int open_with(asgd_source **out, const char *path, asgd_source_options *o
     return s == ASGD_OK ? CLI_OK : cli_status(s);
 }
 
+/* Ratings are what the models of ratings read, whatever the file looks like. */
+bool run_rates(const cli_options *o)
+{
+    return o->positional && (strcmp(o->positional, "mf") == 0 || strcmp(o->positional, "bpr") == 0);
+}
+
+static int run_open_train(run_data *d, const cli_options *o, const asgd_source_options *options)
+{
+    if (o->holdout > 0) {
+        return cli_fail(CLI_USAGE,
+                        "--holdout: it is for mf and bpr; give a file of its own to --valid");
+    }
+    asgd_status s = asgd_source_open(&d->train, o->train, options);
+    return s == ASGD_OK ? CLI_OK : cli_status(s);
+}
+
+static int run_open_ratings(run_data *d, const cli_options *o, asgd_source_options *options)
+{
+    if (o->holdout > 0 && o->valid) {
+        return cli_fail(CLI_USAGE, "--holdout: --valid is given already; leave one out");
+    }
+    if (o->holdout_by && !(o->holdout > 0)) {
+        return cli_fail(CLI_USAGE, "--holdout-by needs --holdout PART, as in --holdout 0.1");
+    }
+    path_list paths;
+    int       code = path_list_make(&paths, o->train);
+    if (code != CLI_OK) return code;
+    asgd_holdout how = ASGD_HOLDOUT_RANDOM;
+    if (o->holdout_by && strcmp(o->holdout_by, "time") == 0) how = ASGD_HOLDOUT_TIME;
+    if (o->holdout_by && strcmp(o->holdout_by, "last") == 0) how = ASGD_HOLDOUT_LAST;
+    if (!options->format) options->format = "ratings";
+    options->also    = paths.path + 1;
+    options->n_also  = paths.n - 1;
+    options->times   = how != ASGD_HOLDOUT_RANDOM;
+    asgd_source *all = NULL;
+    asgd_status  s   = asgd_source_open(&all, paths.path[0], options);
+    path_list_free(&paths);
+    if (s == ASGD_OK && o->holdout > 0) {
+        s = asgd_source_split(all, o->holdout, how, o->seed, &d->train, &d->valid);
+        asgd_source_close(all);
+    } else {
+        d->train = all;
+    }
+    if (s != ASGD_OK) return cli_status(s);
+    if (d->valid) cli_note(o, "valid: %s", asgd_source_describe(d->valid));
+    return CLI_OK;
+}
+
 int run_open(run_data *d, const cli_options *o)
 {
     double              start   = clock_now();
     asgd_source_options options = reading_options(o);
     options.rank_features       = true;
     *d                          = (run_data){0};
-    asgd_status s               = asgd_source_open(&d->train, o->train, &options);
-    int         code            = s == ASGD_OK ? CLI_OK : cli_status(s);
+    int code = run_rates(o) ? run_open_ratings(d, o, &options) : run_open_train(d, o, &options);
     if (code == CLI_OK) code = reading_check_format(o, d->train);
     if (code == CLI_OK) cli_note(o, "train: %s", asgd_source_describe(d->train));
     if (code == CLI_OK && o->valid) {
@@ -178,6 +226,19 @@ int run_open(run_data *d, const cli_options *o)
     d->load_seconds = clock_now() - start;
     if (code != CLI_OK) run_close(d);
     return code;
+}
+
+int run_exclude(asgd_source **out, const asgd_model *m, const char *text)
+{
+    path_list paths;
+    int       code = path_list_make(&paths, text);
+    if (code != CLI_OK) return code;
+    asgd_source_options options = {
+        .encoding = asgd_model_encoding(m), .also = paths.path + 1, .n_also = paths.n - 1};
+    if (!options.encoding) options.format = "ratings";
+    asgd_status s = asgd_source_open(out, paths.path[0], &options);
+    path_list_free(&paths);
+    return s == ASGD_OK ? CLI_OK : cli_status(s);
 }
 
 int run_open_for(asgd_source **out, const asgd_model *m, const cli_options *o)
@@ -198,6 +259,8 @@ int run_open_for(asgd_source **out, const asgd_model *m, const cli_options *o)
 
 int run_model(asgd_model **m, const cli_options *o, const run_data *d)
 {
+    char l2[40] = "";
+    if (o->l2 > 0) snprintf(l2, sizeof l2, "%.9g", o->l2);
     const struct {
         const char *name, *value;
     } given[]            = {{"hidden", o->hidden},
@@ -207,11 +270,19 @@ int run_model(asgd_model **m, const cli_options *o, const run_data *d)
                             {"loss", o->loss},
                             {"bias", o->bias},
                             {"k", o->k},
-                            {"normalize", o->normalize}};
+                            {"normalize", o->normalize},
+                            {"nonnegative", o->nonnegative},
+                            {"l2", run_rates(o) ? l2 : NULL},
+                            {"l2_user", o->l2_user},
+                            {"l2_item", o->l2_item},
+                            {"l2_bias", o->l2_bias},
+                            {"negatives", o->negatives},
+                            {"draw", o->draw},
+                            {"positive", o->positive}};
     char   options[1024] = "";
     size_t used          = 0;
     for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
-        if (!given[i].value) continue;
+        if (!given[i].value || !*given[i].value) continue;
         if (strpbrk(given[i].value, " \t\n=")) {
             return cli_fail(CLI_USAGE, "--%s %s: must not contain spaces or =", given[i].name,
                             given[i].value);
@@ -254,9 +325,10 @@ void run_config(asgd_config *c, const cli_options *o, const run_data *d)
                           .beta2 = (float)o->beta2,
                           .eps   = (float)o->eps,
                           .l1    = (float)o->l1,
-                          .l2    = (float)o->l2};
+                          .l2    = run_rates(o) ? 0 : (float)o->l2};
     if (o->rule) asgd_rule_parse(o->rule, &c->rule.kind);
     if (o->schedule) asgd_schedule_parse(o->schedule, &c->schedule);
+    if (o->blocks && strcmp(o->blocks, "off") == 0) c->blocks = ASGD_BLOCKS_OFF;
     if (o->share) asgd_share_parse(o->share, &c->share);
     if (o->order) asgd_order_parse(o->order, &c->order);
 }
@@ -326,6 +398,7 @@ void run_metric(char out[32], const cli_options *o, const asgd_model *m)
     case ASGD_TASK_LABELS: snprintf(out, 32, "p1"); return;
     case ASGD_TASK_BINARY: snprintf(out, 32, "auc"); return;
     case ASGD_TASK_REGRESSION: snprintf(out, 32, "rmse"); return;
+    case ASGD_TASK_RANKING: snprintf(out, 32, "ndcg"); return;
     }
 }
 

@@ -19,6 +19,8 @@ int run_model(asgd_model **m, const cli_options *o, const run_data *d);
 void run_config(asgd_config *c, const cli_options *o, const run_data *d);
 
 /* Data to use a model on: read with the model's features and labels. */
+/* --exclude: ratings by the model's numbers. */
+int run_exclude(asgd_source **out, const asgd_model *m, const char *text);
 int run_open_for(asgd_source **out, const asgd_model *m, const cli_options *o);
 /* Worker numbers: element i of --workers; the number of cores where it is not given. */
 bool workers_item(const cli_options *o, size_t i, uint32_t *out);

@@ -1,9 +1,22 @@
 /* synth.c -- asgd synth: synthetic data, the same for the same seed. */
 #include "opts.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "data/synth_clicks.h" /* what is known about the rows */
+
+static bool for_ratings(const cli_options *o)
+{
+    return o->users || o->items || o->noise > 0 || o->skew > 0 || o->k;
+}
+
+static int not_ratings(const char *kind)
+{
+    return cli_fail(CLI_USAGE,
+                    "asgd synth %s: --users, --items, --noise, --skew and --k are for ratings",
+                    kind);
+}
 
 static int digits(const cli_options *o)
 {
@@ -14,6 +27,7 @@ static int digits(const cli_options *o)
                         "asgd synth digits takes --examples and --test; --rows, --first, "
                         "--fields and --format are for clicks");
     }
+    if (for_ratings(o)) return not_ratings("digits");
     if (!o->output) return cli_fail(CLI_USAGE, "asgd synth digits needs -o DIR");
     asgd_status s = asgd_synth_digits(o->output, examples, test, o->seed);
     if (s != ASGD_OK) return cli_status(s);
@@ -35,6 +49,7 @@ static int clicks(const cli_options *o)
                         "asgd synth clicks takes --rows and --first; --examples and --test "
                         "are for digits");
     }
+    if (for_ratings(o)) return not_ratings("clicks");
     if (!o->output) return cli_fail(CLI_USAGE, "asgd synth clicks needs -o FILE");
     asgdi_clicks_facts f;
     asgd_status        s = asgdi_synth_clicks(o->output, &c, &f);
@@ -47,13 +62,47 @@ static int clicks(const cli_options *o)
     return CLI_OK;
 }
 
+static int ratings(const cli_options *o)
+{
+    asgd_ratings r   = {.rows  = o->rows ? o->rows : 1000000,
+                        .first = o->first,
+                        .seed  = o->seed,
+                        .users = (uint32_t)o->users,
+                        .items = (uint32_t)o->items,
+                        .noise = o->noise,
+                        .skew  = o->skew};
+    char        *end = NULL;
+    double       best;
+    if (o->examples || o->test || o->fields || o->format) {
+        return cli_fail(CLI_USAGE,
+                        "asgd synth ratings takes --rows, --first, --users, --items, --k, "
+                        "--noise and --skew; the others are for digits and clicks");
+    }
+    if (!o->output) return cli_fail(CLI_USAGE, "asgd synth ratings needs -o FILE");
+    if (o->k) {
+        unsigned long k = strtoul(o->k, &end, 10);
+        if (*o->k < '0' || *o->k > '9' || *end || k < 1 || k > 64) {
+            return cli_fail(CLI_USAGE, "--k %s: must be a whole number from 1 to 64", o->k);
+        }
+        r.rank = (uint32_t)k;
+    }
+    asgd_status s = asgd_synth_ratings(o->output, &r, &best);
+    if (s != ASGD_OK) return cli_status(s);
+    cli_note(o,
+             "%s: %llu ratings; best RMSE %.6f: no model does better on rows it has not seen "
+             "(expected: %.6f)",
+             o->output, (unsigned long long)r.rows, best, r.noise > 0 ? r.noise : 0.8);
+    return CLI_OK;
+}
+
 int cmd_synth(const cli_options *o)
 {
-    static const char *const kinds[] = {"digits", "clicks"};
+    static const char *const kinds[] = {"digits", "clicks", "ratings"};
     if (strcmp(o->positional, kinds[0]) == 0) return digits(o);
     if (strcmp(o->positional, kinds[1]) == 0) return clicks(o);
-    const char *near = nearest_name(o->positional, kinds, 2);
+    if (strcmp(o->positional, kinds[2]) == 0) return ratings(o);
+    const char *near = nearest_name(o->positional, kinds, 3);
     if (near) return cli_fail(CLI_USAGE, "synth %s: did you mean %s?", o->positional, near);
-    return cli_fail(CLI_USAGE, "synth %s: there is no such kind; there are: %s, %s", o->positional,
-                    kinds[0], kinds[1]);
+    return cli_fail(CLI_USAGE, "synth %s: there is no such kind; there are: %s, %s, %s",
+                    o->positional, kinds[0], kinds[1], kinds[2]);
 }

@@ -54,6 +54,10 @@ static const struct {
     {"p1", "precision@1", true, 2},
     {"p3", "precision@3", true, 2},
     {"p5", "precision@5", true, 2},
+    {"precision", "precision@10", true, 2},
+    {"recall", "recall@10", true, 2},
+    {"ndcg", "ndcg@10", false, 4},
+    {"map", "map@10", false, 4},
     {"logloss", "logloss", false, 5},
     {"ne", "ne", false, 5},
 };

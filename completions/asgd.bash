@@ -10,11 +10,11 @@ _asgd()
     COMPREPLY=()
 
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "train eval predict compare synth inspect help version" -- "$cur"))
+        COMPREPLY=($(compgen -W "train eval predict recommend compare synth inspect help version" -- "$cur"))
         return
     fi
     if [ "$command" = help ]; then
-        COMPREPLY=($(compgen -W "train eval predict compare synth inspect linear softmax mlp fm ffm" -- "$cur"))
+        COMPREPLY=($(compgen -W "train eval predict recommend compare synth inspect linear softmax mlp fm ffm mf bpr" -- "$cur"))
         return
     fi
     case $prev in
@@ -27,7 +27,7 @@ _asgd()
             COMPREPLY=($(compgen -W "${choices//,/ }" -- "$cur"))
         elif [ "$option" = --target ]; then
             compopt -o nospace 2>/dev/null
-            COMPREPLY=($(compgen -S = -W "loss accuracy error auc logloss ne rmse mae p1 p3 p5" -- "$cur"))
+            COMPREPLY=($(compgen -S = -W "loss accuracy error auc logloss ne rmse mae p1 p3 p5 precision recall ndcg map" -- "$cur"))
         else
             case $arg in
             PATH | FILE* | DIR)
@@ -48,10 +48,10 @@ _asgd()
     esac
     case $command in
     train | compare)
-        [ "$COMP_CWORD" -eq 2 ] && COMPREPLY=($(compgen -W "linear softmax mlp fm ffm" -- "$cur"))
+        [ "$COMP_CWORD" -eq 2 ] && COMPREPLY=($(compgen -W "linear softmax mlp fm ffm mf bpr" -- "$cur"))
         ;;
     synth)
-        [ "$COMP_CWORD" -eq 2 ] && COMPREPLY=($(compgen -W "digits clicks" -- "$cur"))
+        [ "$COMP_CWORD" -eq 2 ] && COMPREPLY=($(compgen -W "digits clicks ratings" -- "$cur"))
         ;;
     *)
         compopt -o filenames 2>/dev/null

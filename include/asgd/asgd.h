@@ -60,8 +60,17 @@ ASGD_API const char *asgd_errmsg(void);            /* [any] what last went wrong
 
 /* ---- data: one batch type for dense and sparse examples ---- */
 
+/* Who rated what how: an example of data of users and items (schema.users). */
+typedef struct asgd_rating {
+    uint32_t user, item; /* schema.users, schema.items: one that the training data lack */
+    float    y;
+} asgd_rating;
+
+/* What a ranking model needs beside its batch; the library's own. */
+typedef struct asgd_pool asgd_pool;
+
 /* A borrowed view of n examples: valid until the worker that got it asks for its next batch.
- * Exactly one of `dense` and `begin` is set. */
+ * Exactly one of `dense`, `begin` and `rating` is set. */
 typedef struct asgd_batch {
     uint32_t        n;        /* examples */
     uint32_t        features; /* width of an example; every index is below it */
@@ -75,10 +84,12 @@ typedef struct asgd_batch {
     const uint16_t *field;  /* the field of each entry, below schema.fields; NULL: there are none */
     /* Data with a set of labels each (schema.label_sets): example i has label_len[i] of them, from
      * label[label_begin[i]] on, increasing and below schema.classes; its y is then 0. */
-    const uint64_t *label_begin; /* [n], or NULL */
-    const uint32_t *label_len;   /* [n] */
-    const uint32_t *label;
-    uint64_t        position; /* of the first example in the run, counted from 0 over all epochs */
+    const uint64_t    *label_begin; /* [n], or NULL */
+    const uint32_t    *label_len;   /* [n] */
+    const uint32_t    *label;
+    const asgd_rating *rating; /* [n], or NULL; y may then be NULL in training */
+    const asgd_pool   *pool;   /* where sampled items come from; NULL: anywhere */
+    uint64_t position;         /* of the first example in the run, counted from 0 over all epochs */
 } asgd_batch;
 
 /* What a source holds, once opened. */
@@ -91,6 +102,7 @@ typedef struct asgd_schema {
     bool     dense;
     bool     label_sets; /* an example has any number of the labels, not one */
     float    y_min, y_max;
+    uint32_t users, items; /* data of users and items: their numbers, features in all; 0: others */
 } asgd_schema;
 
 typedef struct asgd_source asgd_source;
@@ -102,8 +114,8 @@ typedef struct asgd_encoding asgd_encoding;
 
 /* How to read a file or folder; zero-initialise for the defaults. */
 typedef struct asgd_source_options {
-    /* "idx", "libsvm", "libffm", "criteo", "csv", "vw", "xc"; NULL: guessed from the name and first
-     * bytes, or that of `encoding` */
+    /* "idx", "libsvm", "libffm", "criteo", "csv", "vw", "xc", "ratings"; NULL: guessed from the name and
+     * first bytes, or that of `encoding` */
     const char *format;
     bool        test_part; /* idx folders: read t10k-* instead of train-* */
     const char *cache;    /* folder for the binary cache; NULL: beside the file; "none": no cache */
@@ -121,6 +133,10 @@ typedef struct asgd_source_options {
     const char *categorical; /* csv: columns whose values are names even where they are numbers */
     uint32_t    bins; /* csv, criteo: numbers of a mixed table are cut into so many groups; 0: 32 */
     const char *interactions; /* vw: pairs of namespaces to multiply out, "ab,cd" (vw's -q) */
+    /* ratings: files that go on where PATH ends, and whether times are kept, for asgd_source_split() */
+    const char *const *also;
+    uint32_t           n_also;
+    bool               times;
     /* read as this encoding says; borrowed until the source is closed.  NULL: make one where the
      * format has one */
     const asgd_encoding *encoding;
@@ -162,6 +178,30 @@ ASGD_API const uint32_t *asgd_encoding_keys(const asgd_encoding *e, uint32_t *ro
 ASGD_API asgd_status asgd_encoding_names(const asgd_encoding *e, const char *path,
                                          const asgd_source_options *options, const uint32_t *key,
                                          uint32_t n, char **names); /* [owner] */
+
+/* Names of users and items, of ratings; NULL where there is none of this number. */
+ASGD_API const char *asgd_encoding_user(const asgd_encoding *e, uint32_t user); /* [any] */
+ASGD_API const char *asgd_encoding_item(const asgd_encoding *e, uint32_t item); /* [any] */
+ASGD_API bool        asgd_encoding_find_user(const asgd_encoding *e, const char *name,
+                                             uint32_t *user); /* [any] */
+ASGD_API bool        asgd_encoding_find_item(const asgd_encoding *e, const char *name,
+                                             uint32_t *item); /* [any] */
+
+/* A caller's ratings as a source: borrowed, all of them below users and items. */
+ASGD_API asgd_status asgd_source_ratings(asgd_source **out, const asgd_rating *rating, uint64_t n,
+                                         uint32_t users, uint32_t items); /* [owner] */
+
+/* How asgd_source_split() chooses what is held out. */
+typedef enum asgd_holdout {
+    ASGD_HOLDOUT_RANDOM,
+    ASGD_HOLDOUT_TIME, /* the latest of all */
+    ASGD_HOLDOUT_LAST, /* the latest of each user; without times those that come last */
+} asgd_holdout;
+/* Ratings: two sources out of one, `part` of it (above 0, below 1) in *valid.  They have its numbers and
+ * names, and live on their own. */
+ASGD_API asgd_status asgd_source_split(const asgd_source *all, double part, asgd_holdout how,
+                                       uint64_t seed, asgd_source **train,
+                                       asgd_source **valid); /* [owner] */
 
 /* ---- parameters: tables of rows ---- */
 
@@ -238,6 +278,7 @@ typedef enum asgd_task {
     ASGD_TASK_BINARY,     /* out[n][1]: probability (logistic) or margin (hinge) of class 1 */
     ASGD_TASK_CLASSES,    /* out[n][classes]: probabilities */
     ASGD_TASK_LABELS,     /* out[n][classes]: the probability of each label, on its own */
+    ASGD_TASK_RANKING,    /* out[n][1]: a score by which items are ranked for a user */
 } asgd_task;
 
 typedef struct asgd_model_ops {
@@ -271,7 +312,7 @@ typedef struct asgd_model asgd_model;
 /* An own model.  *self (self_bytes long, NULL where 0) is copied. */
 ASGD_API asgd_status asgd_model_new(asgd_model **out, const asgd_model_ops *ops, const void *self,
                                     const asgd_schema *d); /* [owner] */
-/* A model of the library: "linear", "softmax", "mlp", "fm" or "ffm" with its options as "key=value key=value";
+/* A model of the library: "linear", "softmax", "mlp", "fm", "ffm", "mf" or "bpr" with its options as "key=value key=value";
  * NULL or "": the defaults.  asgd_model_help() lists them. */
 ASGD_API asgd_status asgd_model_named(asgd_model **out, const char *name, const char *options,
                                       const asgd_schema *d); /* [owner] */
@@ -316,24 +357,49 @@ ASGD_API asgd_status asgd_predict(const asgd_model *m, asgd_source *data, uint32
     X(mae, -1)             \
     X(p1, 1)               \
     X(p3, 1)               \
-    X(p5, 1)
+    X(p5, 1)               \
+    X(precision, 1)        \
+    X(recall, 1)           \
+    X(ndcg, 1)             \
+    X(map, 1)
 
 /* NaN where a metric makes no sense for the model.  Instance weights count.
  *   ne           normalised entropy: logloss over that of always predicting the mean label (He et
  *                al. 2014)
  *   calibration  mean prediction over mean label; best is 1, so it cannot be a target
- *   p1 p3 p5     precision@k: of the k labels predicted first, the part that is right */
+ *   p1 p3 p5     precision@k: of the k labels predicted first, the part that is right
+ *   precision recall ndcg map (and auc) of rankings: of the `top` items ranked first for a user, means
+ *                over users; src/engine/rank_eval.c has their formulas */
 typedef struct asgd_metrics {
 #define X(name, better) double name;
     ASGD_METRIC_MAP(X)
 #undef X
     uint64_t examples;
+    uint32_t top; /* rankings: items looked at, 10 in training */
 } asgd_metrics;
 
 /* Value of the metric called name; *better is 1 or -1 (higher, lower); NaN and 0 if there is none. */
 ASGD_API double asgd_metric_get(const asgd_metrics *m, const char *name, int *better); /* [any] */
 ASGD_API asgd_status asgd_eval(const asgd_model *m, asgd_source *data, uint32_t threads,
                                asgd_metrics *out); /* [owner] */
+
+/* ---- users and items ---- */
+
+/* The metrics of a model's rankings on held-out ratings.  seen: what users have already, which is not
+ * ranked, as the training data; NULL: nothing.  top 0: 10. */
+ASGD_API asgd_status asgd_eval_ranking(const asgd_model *m, const asgd_source *data,
+                                       const asgd_source *seen, uint32_t top, uint32_t threads,
+                                       asgd_metrics *out); /* [owner] */
+/* The best items for n users (users NULL: 0, 1, ... n-1; any from schema.users on is an unknown one), of
+ * all items, exactly: items and scores [n][top], best first, UINT32_MAX and NaN where there are no more.
+ * Scores are what the model would predict.  top: 1 to 1000. */
+ASGD_API asgd_status asgd_recommend(const asgd_model *m, const uint32_t *users, uint64_t n,
+                                    uint32_t top, const asgd_source *exclude, uint32_t threads,
+                                    uint32_t *items, float *scores); /* [owner] */
+/* The items most like n others, by the cosine of their factors. */
+ASGD_API asgd_status asgd_similar_items(const asgd_model *m, const uint32_t *of, uint64_t n,
+                                        uint32_t top, uint32_t threads, uint32_t *items,
+                                        float *scores); /* [owner] */
 
 /* ---- a run ---- */
 
@@ -378,6 +444,14 @@ typedef enum asgd_order {
     ASGD_ORDER_SHUFFLE,
     ASGD_ORDER_FILE, /* as the data come */
 } asgd_order;
+
+/* Ratings: how workers share them. */
+typedef enum asgd_blocks {
+    /* a grid of blocks that no two workers have rows in common of: the same result for any number of
+     * workers; without, where data are too sparse for it */
+    ASGD_BLOCKS_AUTO,
+    ASGD_BLOCKS_OFF, /* any worker any rating: Hogwild */
+} asgd_blocks;
 
 /* Staleness of an update, in updates: how many by other workers entered the parameters between the
  * read it was computed on and its own entering them. */
@@ -424,6 +498,7 @@ typedef struct asgd_config {
     bool          schedule_set; /* false: the model's default schedule */
     double        warmup;       /* part of the run, 0..1, in which lr rises from 0 */
     asgd_order    order;
+    asgd_blocks   blocks;
     /* one pass in the order of the file, with ten times the default lr; result.online_loss is then the progressive validation loss
      * (Blum, Kalai, Langford 1999) */
     bool progressive;
@@ -440,7 +515,8 @@ typedef struct asgd_config {
     double       eval_every; /* examples; 0: an epoch */
     const char  *target;     /* stop when reached: "accuracy=0.97" */
     /* stop after so many evaluations without a better loss, and keep the best parameters; 0: the
-     * model's default (linear, fm, ffm: 2; others: never), ASGD_NEVER */
+     * model's default (linear, fm, ffm: 2; mf, bpr: never, but the best is kept; others: never),
+     * ASGD_NEVER */
     uint32_t patience;
     double   max_seconds; /* 0: no limit */
 
@@ -530,6 +606,17 @@ typedef struct asgd_clicks {
  * that of the probabilities which the labels were drawn from.  "-": standard output. */
 ASGD_API asgd_status asgd_synth_clicks(const char *path, const asgd_clicks *c,
                                        double *bayes_logloss); /* [any] */
+
+/* Ratings with a known best: src/data/synth_ratings.c.  Zero: the default. */
+typedef struct asgd_ratings {
+    uint64_t rows, first, seed; /* rows 0: a million; first as in asgd_clicks */
+    uint32_t users, items;      /* 6000, 4000 */
+    uint32_t rank;              /* 8 */
+    double   noise, skew;       /* 0.8, 0.8 */
+} asgd_ratings;
+/* Writes "user TAB item TAB rating" lines, and gives the RMSE of the truth itself on them. */
+ASGD_API asgd_status asgd_synth_ratings(const char *path, const asgd_ratings *r,
+                                        double *best_rmse); /* [any] */
 
 /* ---- the machine ---- */
 

@@ -13,7 +13,7 @@ void *asgdi_calloc(size_t n, size_t size)
 {
     if (size && n > (SIZE_MAX - HUGE) / size) return NULL;
     size_t bytes = n * size;
-    size_t align = bytes >= 2 * (size_t)HUGE ? (size_t)HUGE : (size_t)LINE;
+    size_t align = bytes >= (size_t)HUGE / 8 ? (size_t)HUGE : (size_t)LINE;
     bytes        = bytes ? (bytes + align - 1) / align * align : align;
     void *p      = aligned_alloc(align, bytes);
     if (!p) return NULL;

@@ -36,6 +36,17 @@ uint32_t asgdi_cores(void)
     return n > 0 ? (uint32_t)n : 1;
 }
 
+uint64_t asgdi_core_cache(void)
+{
+    enum { LEAST = 1 << 18, USUAL = 1 << 20, MOST = 1 << 22 };
+    long n = -1;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    n = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    if (n <= 0) return USUAL;
+    return n < LEAST ? LEAST : n > MOST ? MOST : (uint64_t)n;
+}
+
 uint32_t asgd_cores(void)
 {
     return asgdi_cores();

@@ -10,6 +10,8 @@ double   asgdi_now(void);             /* seconds on a clock that never goes back
 void     asgdi_sleep(double seconds); /* may end early on a signal */
 uint32_t asgdi_cores(void);           /* that this process may run on, at least 1 */
 
+uint64_t asgdi_core_cache(void); /* bytes of a core's second cache, as far as is known */
+
 /* A file written beside PATH and renamed onto it by asgdi_file_commit(): readers see the old file
  * or the new one.  Errors name the path and the system's reason. */
 typedef struct asgdi_file {

@@ -119,6 +119,7 @@ void asgdi_encoding_free(asgd_encoding *e)
     asgdi_free(e->key);
     asgdi_free(e->slot);
     asgdi_free(e->recipe);
+    for (int w = 0; w < 2; w++) asgdi_vocab_free(&e->vocab[w]);
     pthread_mutex_destroy(&e->lock);
     asgdi_free(e);
 }
@@ -127,7 +128,8 @@ bool asgdi_encoding_equal(const asgd_encoding *a, const asgd_encoding *b)
 {
     if (a == b) return true;
     return a && b && a->rows == b->rows && a->fields == b->fields &&
-           strcmp(a->recipe, b->recipe) == 0 &&
+           strcmp(a->recipe, b->recipe) == 0 && asgdi_vocab_equal(&a->vocab[0], &b->vocab[0]) &&
+           asgdi_vocab_equal(&a->vocab[1], &b->vocab[1]) &&
            memcmp(a->key, b->key, a->rows * sizeof *a->key) == 0;
 }
 
@@ -140,6 +142,28 @@ const char *asgdi_encoding_format(const asgd_encoding *e, char buf[16])
     if (fits) memcpy(buf, name, strlen(name) + 1);
     json_decref(j);
     return fits ? buf : NULL;
+}
+
+const char *asgd_encoding_user(const asgd_encoding *e, uint32_t user)
+{
+    return e ? asgdi_vocab_name(&e->vocab[0], user) : NULL;
+}
+
+const char *asgd_encoding_item(const asgd_encoding *e, uint32_t item)
+{
+    return e ? asgdi_vocab_name(&e->vocab[1], item) : NULL;
+}
+
+bool asgd_encoding_find_user(const asgd_encoding *e, const char *name, uint32_t *user)
+{
+    *user = e && name ? asgdi_vocab_find(&e->vocab[0], name, strlen(name)) : ASGDI_NO_NAME;
+    return *user != ASGDI_NO_NAME;
+}
+
+bool asgd_encoding_find_item(const asgd_encoding *e, const char *name, uint32_t *item)
+{
+    *item = e && name ? asgdi_vocab_find(&e->vocab[1], name, strlen(name)) : ASGDI_NO_NAME;
+    return *item != ASGDI_NO_NAME;
 }
 
 const uint32_t *asgd_encoding_keys(const asgd_encoding *e, uint32_t *rows)

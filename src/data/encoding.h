@@ -11,6 +11,7 @@
 
 #include "base/atomic.h"
 #include "base/status.h"
+#include "data/vocab.h"
 
 typedef struct asgdi_slot {
     uint32_t key, row; /* row + 1; 0: empty */
@@ -25,7 +26,8 @@ struct asgd_encoding {
     uint32_t        mask; /* slots - 1 */
     asgdi_u32       indexed;
     pthread_mutex_t lock;
-    asgdi_u32       holders; /* it is freed by the last */
+    asgdi_vocab     vocab[2]; /* ratings: users, items; they are rows by their own numbers */
+    asgdi_u32       holders;  /* it is freed by the last */
 };
 
 #define ASGDI_UNSEEN UINT32_MAX

@@ -21,10 +21,10 @@
 
 /* Guessed in this order: the ones that are surest first. */
 static const asgdi_format *const formats[] = {
-    &asgdi_format_idx, &asgdi_format_libffm, &asgdi_format_libsvm, &asgdi_format_xc,
-    &asgdi_format_vw,  &asgdi_format_criteo, &asgdi_format_csv};
+    &asgdi_format_idx, &asgdi_format_libffm, &asgdi_format_libsvm,  &asgdi_format_xc,
+    &asgdi_format_vw,  &asgdi_format_criteo, &asgdi_format_ratings, &asgdi_format_csv};
 enum { N_FORMATS = sizeof formats / sizeof *formats };
-#define NAMES "idx, libsvm, libffm, criteo, csv, vw or xc"
+#define NAMES "idx, libsvm, libffm, criteo, csv, vw, xc or ratings"
 
 static asgd_status find_format(const asgdi_format **out, const char *name)
 {
@@ -73,9 +73,12 @@ asgd_status asgd_source_open(asgd_source **out, const char *path,
     asgd_source        *s      = NULL;
     ASGD_TRY(asgdi_input_open(&in, path));
     asgd_status status = choose(&format, &in, &o);
+    if (status == ASGD_OK && o.n_also && format != &asgdi_format_ratings)
+        status =
+            ASGD_FAIL(EINVAL, "%s: only ratings come in several files; put them together", path);
     if (status == ASGD_OK && in.folder && format != &asgdi_format_idx)
         status = ASGD_FAIL(EINVAL, "%s: is a folder; give a %s file", path, format->name);
-    if (status == ASGD_OK && o.encoding && !format->text)
+    if (status == ASGD_OK && o.encoding && !format->text && format != &asgdi_format_ratings)
         status = ASGD_FAIL(EINVAL, "%s: %s data have no encoding to be read with; leave it out",
                            in.name, format->name);
     if (status == ASGD_OK) {
@@ -238,6 +241,9 @@ asgd_status asgdi_cursor_init(asgdi_cursor *c, const asgd_source *s, uint32_t ca
         size_t each = (size_t)s->schema.features * sizeof *c->dense;
         c->dense    = asgdi_calloc(capacity, each);
         ok          = ok && c->dense;
+    } else if (s->rating) {
+        c->rating = asgdi_calloc(capacity, sizeof *c->rating);
+        ok        = ok && c->rating;
     } else {
         c->begin = asgdi_calloc(capacity, sizeof *c->begin);
         c->len   = asgdi_calloc(capacity, sizeof *c->len);
@@ -262,6 +268,7 @@ void asgdi_cursor_free(asgdi_cursor *c)
 {
     asgdi_free(c->dense);
     asgdi_free(c->y);
+    asgdi_free(c->rating);
     asgdi_free(c->weight);
     asgdi_free(c->begin);
     asgdi_free(c->len);
@@ -321,6 +328,17 @@ static void gather_labels(asgdi_cursor *c, const uint64_t *order, uint32_t n)
     }
 }
 
+static void gather_ratings(asgdi_cursor *c, const uint64_t *order, uint32_t n)
+{
+    enum { AHEAD = 8 };
+    const asgd_rating *from = c->source->rating;
+    for (uint32_t i = 0; i < n; i++) {
+        if (i + AHEAD < n) __builtin_prefetch(&from[order[i + AHEAD]]);
+        c->rating[i] = from[order[i]];
+        c->y[i]      = from[order[i]].y;
+    }
+}
+
 static const float *gather_dense(asgdi_cursor *c, const asgd_kern *k, const uint64_t *order,
                                  uint32_t n)
 {
@@ -349,6 +367,9 @@ void asgdi_cursor_batch(asgdi_cursor *c, const asgd_kern *k, const uint64_t *ord
     *out                 = (asgd_batch){.n = n, .features = s->schema.features, .y = c->y};
     if (s->schema.dense) {
         out->dense = gather_dense(c, k, order, n);
+    } else if (s->rating) {
+        gather_ratings(c, order, n);
+        out->rating = c->rating;
     } else {
         if (n > 0 && consecutive(order, n)) {
             borrow_sparse(c, order[0], n, out);

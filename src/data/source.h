@@ -17,15 +17,17 @@ struct asgd_source {
     float          byte_scale;
     const float   *dense;
     /* sparse */
-    const uint64_t *start; /* [examples+1] */
-    const uint32_t *idx;
-    const float    *val;         /* NULL: all 1 */
-    const uint16_t *field;       /* NULL: no fields */
-    const float    *y;           /* [examples] */
-    const float    *weight;      /* [examples] or NULL: all 1 */
-    float          *labels;      /* [classes] or NULL: what class numbers stand for */
-    const uint64_t *label_start; /* [examples+1] or NULL: label_sets */
-    const uint32_t *label;
+    const uint64_t    *start; /* [examples+1] */
+    const uint32_t    *idx;
+    const float       *val;    /* NULL: all 1 */
+    const uint16_t    *field;  /* NULL: no fields */
+    const asgd_rating *rating; /* [examples] of users and items: then all above is NULL, and y */
+    const double      *time;   /* [examples] of ratings, or NULL: not wanted */
+    const float       *y;      /* [examples] */
+    const float       *weight; /* [examples] or NULL: all 1 */
+    float             *labels; /* [classes] or NULL: what class numbers stand for */
+    const uint64_t    *label_start; /* [examples+1] or NULL: label_sets */
+    const uint32_t    *label;
     /* idx are rows of this, by falling frequency; NULL: they are the file's numbers */
     asgd_encoding *encoding; /* owned */
     uint32_t       max_len;  /* most entries an example has */
@@ -42,6 +44,7 @@ typedef struct asgdi_cursor {
     float             *y, *weight;
     uint64_t          *begin, *label_begin;
     uint32_t          *len, *label_len;
+    asgd_rating       *rating;
     uint32_t           capacity;
 } asgdi_cursor;
 asgd_status asgdi_cursor_init(asgdi_cursor *c, const asgd_source *s, uint32_t capacity);
@@ -58,9 +61,9 @@ typedef struct asgdi_format {
     const char *name;
     bool (*guess)(const char *path, const uint8_t *head, size_t bytes);
     asgd_status (*open)(asgd_source *out, struct asgdi_input *in, const asgd_source_options *o);
-    const struct asgdi_text_format *text; /* NULL: it is no text, so it has no encodings */
+    const struct asgdi_text_format *text; /* NULL: it is no text of features */
 } asgdi_format;
 extern const asgdi_format asgdi_format_idx, asgdi_format_libsvm, asgdi_format_libffm,
-    asgdi_format_criteo, asgdi_format_csv, asgdi_format_vw, asgdi_format_xc;
+    asgdi_format_criteo, asgdi_format_csv, asgdi_format_vw, asgdi_format_xc, asgdi_format_ratings;
 
 #endif

@@ -133,7 +133,12 @@ static asgd_status evaluate(asgdi_control *c, const asgdi_sums *s, double second
         asgdi_params_snapshot(now, r->locks, r->n_own, r->k, &c->snapshot);
         now = &c->snapshot;
     }
-    ASGD_TRY(asgdi_evaluate(r->model, now, g->valid, threads, &m, NULL));
+    if (r->model->task == ASGD_TASK_RANKING && r->source->rating) {
+        if (!c->ranking.held.start) ASGD_TRY(asgdi_ranking_init(&c->ranking, g->valid, r->source));
+        ASGD_TRY(asgdi_ranking_evaluate(&c->ranking, r->model, now, 10, threads, &m));
+    } else {
+        ASGD_TRY(asgdi_evaluate(r->model, now, g->valid, threads, &m, NULL));
+    }
     c->result->evaluated = true;
     c->result->valid     = m;
     ASGD_TRY(add_point(c, s, seconds, &m));
@@ -217,6 +222,9 @@ static void open_gate(asgdi_control *c, uint64_t at)
 {
     asgdi_run *r = c->run;
     asgdi_store_release(&r->leases.gate, at < r->total ? at : r->total);
+    if (r->grid.size)
+        asgdi_store_release(&r->grid.gate,
+                            at < r->total ? at / r->examples * r->grid.size : r->grid.rounds);
 }
 
 static asgd_status loop(asgdi_control *c)
@@ -306,10 +314,12 @@ asgd_status asgdi_control_init(asgdi_control *c, asgdi_run *run, asgd_result *re
 {
     const asgd_config *g = run->config;
     *c                   = (asgdi_control){.run = run, .result = result, .best_loss = NAN};
-    c->gated             = run->alone || run->mode == ASGD_SYNC;
+    c->gated             = run->grid.size ? g->valid != NULL : run->alone || run->mode == ASGD_SYNC;
     double every         = g->eval_every > 0 ? g->eval_every : (double)run->examples;
     c->eval_every        = every < 1 ? 1 : every > 1e18 ? (uint64_t)1e18 : (uint64_t)every;
-    c->next_eval         = c->eval_every;
+    if (run->grid.size) /* whole epochs: blocks are done in no other order */
+        c->eval_every += (run->examples - c->eval_every % run->examples) % run->examples;
+    c->next_eval = c->eval_every;
     if (run->before.examples) {
         c->next_eval      = run->before.next_eval;
         c->best_loss      = run->before.best_loss;
@@ -325,4 +335,5 @@ void asgdi_control_free(asgdi_control *c)
 {
     asgdi_params_free(&c->snapshot);
     asgdi_params_free(&c->best);
+    asgdi_ranking_free(&c->ranking);
 }

@@ -2,6 +2,7 @@
 #ifndef ASGDI_CONTROL_H
 #define ASGDI_CONTROL_H
 
+#include "engine/rank.h"
 #include "engine/run.h"
 
 typedef struct asgdi_sums {
@@ -19,16 +20,17 @@ typedef struct asgdi_control {
     double       began, waited; /* waited: for evaluations that workers waited for */
     bool         gated;
     /* evaluation */
-    uint64_t     eval_every, next_eval; /* examples */
-    asgdi_params snapshot;              /* w alone, in the file's feature order */
-    char         target[32];
-    double       target_value;
-    int          target_better; /* 0: no target */
-    double       best_loss;
-    uint32_t     without_better;
-    asgdi_params best; /* patience: of the best loss */
-    asgd_metrics best_metrics;
-    bool         best_kept;
+    uint64_t      eval_every, next_eval; /* examples */
+    asgdi_params  snapshot;              /* w alone, in the file's feature order */
+    char          target[32];
+    double        target_value;
+    int           target_better; /* 0: no target */
+    double        best_loss;
+    uint32_t      without_better;
+    asgdi_params  best; /* patience: of the best loss */
+    asgd_metrics  best_metrics;
+    bool          best_kept;
+    asgdi_ranking ranking; /* of a ranking model's validation data, made when first needed */
     /* the last point, and the last look at the loss */
     double     point_seconds;
     asgdi_sums point_sums, loss_sums;

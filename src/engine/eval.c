@@ -115,7 +115,7 @@ asgd_status asgdi_fits(const asgd_model *m, const asgd_source *data, const char 
                              ? "%s has sets of labels, the model predicts one target an example"
                              : "%s has one target an example, the model predicts sets of labels",
                          what);
-    if (m->task == ASGD_TASK_REGRESSION) return ASGD_OK;
+    if (m->task == ASGD_TASK_REGRESSION || data->schema.users) return ASGD_OK;
     if (data->schema.classes == 0)
         return ASGD_FAIL(EMISMATCH, "%s has real-valued targets, the model needs classes", what);
     uint32_t most = m->task == ASGD_TASK_BINARY ? 2 : m->outputs;
@@ -176,6 +176,8 @@ asgd_status asgdi_evaluate(const asgd_model *m, const asgdi_params *p, const asg
 
 asgd_status asgd_eval(const asgd_model *m, asgd_source *data, uint32_t threads, asgd_metrics *out)
 {
+    if (m->task == ASGD_TASK_RANKING && m->entry)
+        return asgd_eval_ranking(m, data, NULL, 0, threads, out);
     ASGD_TRY(asgdi_fits(m, data, "the data"));
     return asgdi_evaluate(m, &m->params, data, threads, out, NULL);
 }

@@ -68,6 +68,7 @@ void asgdi_tally_add(asgdi_tally *t, asgd_task task, uint32_t outputs, const asg
         double weight = b->weight ? (double)b->weight[i] : 1;
         t->weight += weight;
         switch (task) {
+        case ASGD_TASK_RANKING: break;
         case ASGD_TASK_REGRESSION: add_value(t, out[0], b->y[i], weight); break;
         case ASGD_TASK_BINARY: add_binary(t, out[0], b->y[i], weight); break;
         case ASGD_TASK_CLASSES: add_class(t, out, outputs, b->y[i], weight); break;
@@ -116,6 +117,7 @@ void asgdi_tally_metrics(const asgdi_tally *t, asgd_task task, asgd_metrics *r)
         r->rmse = sqrt(t->squares / t->weight);
         r->mae  = t->amounts / t->weight;
         return;
+    case ASGD_TASK_RANKING: return;
     case ASGD_TASK_LABELS:
         r->p1       = t->hits[0] / t->weight;
         r->p3       = t->hits[1] / t->weight;

@@ -43,12 +43,22 @@ static json_t *steps(const asgdi_run *r)
     return list;
 }
 
+/* The round that each strip of users is in; nothing where there are no blocks. */
+static json_t *rounds(asgdi_run *r)
+{
+    json_t *list = r->grid.size ? json_array() : NULL;
+    for (uint32_t i = 0; list && i < r->grid.size; i++)
+        json_array_append_new(
+            list, json_integer((json_int_t)(asgdi_load_relaxed(&r->grid.user[i].state) / 2)));
+    return list;
+}
+
 static json_t *state_of(asgdi_run *r, const asgdi_state *s)
 {
     uint64_t next = asgdi_load_relaxed(&r->leases.next);
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:f, s:I, s:o?, s:I, "
-        "s:o, s:o}",
+        "s:o, s:o, s:o*}",
         "model", r->model->ops.name, "options", r->model->options ? r->model->options : "", "rule",
         asgd_rule_name(r->rule.kind), "seed", (json_int_t)r->seed, "batch", (json_int_t)r->batch,
         "data_examples", (json_int_t)r->examples, "nonzeros",
@@ -56,7 +66,8 @@ static json_t *state_of(asgdi_run *r, const asgdi_state *s)
         (json_int_t)next, "examples", (json_int_t)s->examples, "dropped", (json_int_t)s->dropped,
         "seconds", s->seconds, "next_eval", (json_int_t)s->next_eval, "best_loss",
         isfinite(s->best_loss) ? json_real(s->best_loss) : NULL, "without_better",
-        (json_int_t)s->without_better, "open", open_ranges(r), "steps", steps(r));
+        (json_int_t)s->without_better, "open", open_ranges(r), "steps", steps(r), "rounds",
+        rounds(r));
 }
 
 asgd_status asgdi_resume_save(asgdi_run *r, const asgdi_state *state)
@@ -125,6 +136,25 @@ static asgd_status load_ranges(asgdi_run *r, const json_t *list)
     return ASGD_OK;
 }
 
+static asgd_status load_rounds(asgdi_run *r, const json_t *list)
+{
+    const size_t n = json_array_size(list);
+    if (n == 0 && r->grid.size == 0) return ASGD_OK;
+    if (n != r->grid.size)
+        return ASGD_FAIL(
+            EMISMATCH,
+            "%s: the checkpoint is of a run with %zu strips of blocks, this one has %u: give "
+            "the same --blocks and --share, on a machine with the same caches",
+            r->config->checkpoint, n, r->grid.size);
+    uint64_t round[ASGDI_GRID_MAX];
+    for (size_t i = 0; i < n; i++) {
+        const json_int_t x = json_integer_value(json_array_get(list, i));
+        round[i]           = x < 0 ? UINT64_MAX : (uint64_t)x;
+    }
+    asgd_status s = asgdi_grid_set(&r->grid, round);
+    return s == ASGD_OK ? s : asgdi_fail(s, "%s: %s", r->config->checkpoint, asgd_errmsg());
+}
+
 static asgd_status take_state(asgdi_run *r, const json_t *state)
 {
     ASGD_TRY(same_text(r, state, "model", r->model->ops.name));
@@ -150,6 +180,7 @@ static asgd_status take_state(asgdi_run *r, const json_t *state)
     size_t        n    = json_array_size(list);
     for (uint32_t i = 0; n && i < r->workers; i++)
         r->worker[i].steps = (uint64_t)json_integer_value(json_array_get(list, i % n));
+    ASGD_TRY(load_rounds(r, json_object_get(state, "rounds")));
     return load_ranges(r, json_object_get(state, "open"));
 }
 

@@ -7,6 +7,8 @@
 #include "base/rng.h"
 #include "base/topology.h"
 #include "data/source.h"
+#include "data/arrange.h"
+#include "engine/grid.h"
 #include "engine/lease.h"
 #include "engine/resume.h"
 #include "engine/staleness.h"
@@ -47,6 +49,7 @@ typedef struct asgdi_worker {
     asgdi_cursor      cursor;
     void             *scratch;
     uint64_t         *order;       /* [super] */
+    asgd_pool         pool;        /* of ratings without blocks */
     asgdi_range       lease;       /* what is left of it */
     asgdi_permutation permutation; /* of `epoch` */
     uint64_t          epoch;
@@ -97,6 +100,10 @@ struct asgdi_run {
     asgdi_locks    *locks;
     pthread_mutex_t apply; /* locked mode */
     asgdi_sync      sync;
+
+    /* ratings (blocks.h) */
+    asgdi_arranged arranged; /* size 0: none */
+    asgdi_grid     grid;     /* size 0: without blocks */
 
     asgdi_leases leases;
     _Alignas(ASGDI_LINE) asgdi_u64 version; /* updates merged by all */

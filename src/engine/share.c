@@ -79,6 +79,7 @@ asgd_status asgdi_share_choose(asgdi_run *r, char *text, size_t bytes)
     const asgdi_params *p     = &r->model->params;
     asgd_share          share = r->config->share;
     r->alone                  = r->workers == 1;
+    if (r->grid.size) return ASGD_OK; /* workers never meet in a row */
     if (r->alone || r->mode == ASGD_SYNC || r->mode == ASGD_LOCKED) {
         if (share != ASGD_SHARE_AUTO && share != ASGD_SHARE_SHARED && !r->alone)
             return ASGD_FAIL(EINVAL, "mode %s works on one shared copy: leave out share %s",

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "engine/blocks.h"
 #include "engine/control.h"
 #include "engine/eval.h"
 
@@ -31,8 +32,10 @@ static asgd_status check_config(const asgd_config *c)
     if (!(c->max_seconds >= 0) || !(c->eval_every >= 0) || !(c->checkpoint_every >= 0))
         return ASGD_FAIL(EINVAL, "max_seconds, eval_every and checkpoint_every cannot be negative");
     if ((unsigned)c->mode > ASGD_SEQUENTIAL || (unsigned)c->share > ASGD_SHARE_REPLICA ||
-        (unsigned)c->schedule > ASGD_COSINE || (unsigned)c->order > ASGD_ORDER_FILE)
-        return ASGD_FAIL(EINVAL, "mode, share, schedule or order is not one of the known ones");
+        (unsigned)c->schedule > ASGD_COSINE || (unsigned)c->order > ASGD_ORDER_FILE ||
+        (unsigned)c->blocks > ASGD_BLOCKS_OFF)
+        return ASGD_FAIL(EINVAL,
+                         "mode, share, schedule, order or blocks is not one of the known ones");
     return ASGD_OK;
 }
 
@@ -134,14 +137,23 @@ static asgd_status prepare(asgdi_run *r, asgd_result *out)
         if (r->config->valid) ASGD_TRY(asgdi_fits(m, r->config->valid, "the validation data"));
     }
     if (!m->trained) asgdi_params_fill(&m->params, r->seed);
+    if (!m->trained && m->entry && m->entry->start) ASGD_TRY(m->entry->start(m, r->source));
     ASGD_TRY(asgdi_params_set_rule(&m->params, r->rule.kind));
     asgdi_rule_start(&r->rule, r->lr, &m->params);
+    ASGD_TRY(asgdi_blocks_prepare(r, slow, out->share, sizeof out->share));
     ASGD_TRY(asgdi_share_choose(r, out->share, sizeof out->share));
     r->deferred =
         !r->alone && (r->mode == ASGD_SYNC || r->mode == ASGD_LOCKED || (slow && !r->private_rows));
     if (r->batch == 1 && m->ops.steps && !r->source->schema.dense && !r->deferred && !slow &&
         r->mode != ASGD_SYNC)
         r->in_a_row = r->private_rows && r->merge < r->super ? r->merge : r->super;
+    const char *special = m->entry && m->entry->sgd_only ? m->entry->sgd_only(m->self) : NULL;
+    if (special && (r->rule.kind != ASGD_RULE_sgd || r->rule.l1 > 0 || !r->in_a_row))
+        return ASGD_FAIL(
+            EINVAL,
+            "model %s: %s needs rule sgd without l1, batch 1, mode async or sequential, and no "
+            "injected delays",
+            m->ops.name, special);
     ASGD_TRY(asgdi_locks_new(&r->locks, &m->params, r->n_own));
     r->leases =
         (asgdi_leases){.total   = r->total,
@@ -279,6 +291,7 @@ asgd_status asgd_train(asgd_model *m, asgd_source *train, const asgd_config *c, 
     asgdi_topology_free(r->topology);
     asgdi_checkpoint_free(&r->checkpoint);
     asgdi_locks_free(r->locks);
+    asgdi_blocks_free(r);
     asgdi_free(r->leases.open);
     asgdi_free(r->sync.part);
     asgdi_free(r->worker);

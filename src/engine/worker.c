@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "engine/blocks.h"
 #include "engine/run.h"
 #include "kern/gemm.h"
 
@@ -96,14 +97,16 @@ static asgd_batch slice(const asgd_batch *all, uint32_t lo, uint32_t n)
 {
     asgd_batch b = *all;
     b.n          = n;
-    b.y += lo;
+    if (b.y) b.y += lo;
     b.position += lo;
     if (b.weight) b.weight += lo;
     if (b.label_begin) {
         b.label_begin += lo;
         b.label_len += lo;
     }
-    if (b.dense) {
+    if (b.rating) {
+        b.rating += lo;
+    } else if (b.dense) {
         b.dense += (size_t)lo * b.features;
     } else {
         b.begin += lo;
@@ -254,7 +257,10 @@ static void work(asgdi_worker *w)
         uint64_t   left = w->lease.hi - w->lease.lo;
         uint32_t   n    = left < r->super ? (uint32_t)left : r->super;
         asgd_batch all;
-        asgdi_worker_gather(w, n, &all);
+        if (r->arranged.size)
+            n = asgdi_blocks_gather(w, n, &all);
+        else
+            asgdi_worker_gather(w, n, &all);
         for (uint32_t i = 0, m; i < n && asgdi_load_relaxed(&r->command) == ASGDI_GO; i += m) {
             m            = together(w, n - i);
             asgd_batch b = slice(&all, i, m);
@@ -303,7 +309,9 @@ void *asgdi_worker_main(void *worker)
     asgdi_store_release(&w->ready, 1);
     for (uint32_t round = 0; !asgdi_load_acquire(&r->go);) asgdi_backoff(&round);
     if (!w->status) {
-        if (r->mode == ASGD_SYNC && !r->alone)
+        if (r->grid.size)
+            asgdi_blocks_work(w);
+        else if (r->mode == ASGD_SYNC && !r->alone)
             asgdi_sync_work(w);
         else
             work(w);

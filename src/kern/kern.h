@@ -118,6 +118,31 @@ typedef void asgdk_single_fn(const asgdk_single *j, uint32_t n);
 
 enum { ASGDK_SHORT = 64 };
 
+/* Matrix factorization (kern_pairs.h). */
+typedef enum asgdk_pairs_loss {
+    ASGDK_PAIRS_SQUARED,
+    ASGDK_PAIRS_ABSOLUTE,
+    ASGDK_PAIRS_LOGISTIC, /* y above 0 or not */
+} asgdk_pairs_loss;
+enum { ASGDK_PAIRS_AHEAD = 32 };
+typedef struct asgdk_pairs {
+    asgd_view        user, item;           /* factors, padded */
+    asgd_view        user_bias, item_bias; /* dim 1 */
+    uint32_t         users, items;         /* rows; numbers from there on are unknown ones */
+    uint32_t         pad;
+    bool             biases; /* false: they are not changed */
+    bool             nonnegative;
+    asgdk_pairs_loss loss;
+    float            mean, inverse; /* targets are (y - mean) * inverse */
+    float            positive;      /* logistic: weight of those with y above 0 */
+    float            lr, l2_user, l2_item, l2_bias;
+    uint32_t         ahead; /* ratings behind the last that can be read: 0, or ASGDK_PAIRS_AHEAD */
+} asgdk_pairs;
+typedef struct asgdk_triple {
+    uint32_t user, item, other; /* prefers item to other */
+} asgdk_triple;
+enum { ASGDK_PANEL = 16 }; /* rank_scores: room for items is a multiple of it */
+
 typedef struct asgd_kern {
     const char *name;
 
@@ -172,6 +197,18 @@ typedef struct asgd_kern {
                        const uint16_t *field, const float *val, float xs);
     asgdk_fm_fn  *fm[ASGD_RULES];
     asgdk_ffm_fn *ffm[ASGD_RULES];
+
+    /* Ratings one after another, each an update of both its rows by sgd; returns the sum of losses. */
+    double (*mf_steps)(const asgdk_pairs *p, uint32_t n, const asgd_rating *r);
+    /* out[i] = bias + bias + product of the rows, what is known of them */
+    void (*mf_scores)(const asgdk_pairs *p, uint32_t n, const asgd_rating *r, float *out);
+    double (*bpr_steps)(const asgdk_pairs *p, uint32_t n, const asgdk_triple *r);
+    /* Rows of a table packed for rank_scores: panel has room for k floats times the rows, rounded up to
+     * ASGDK_PANEL. */
+    void (*rank_pack)(const asgd_view *t, uint32_t k, uint32_t rows, float *panel);
+    /* out[u][r] += user[u][0..k) . row r, for all rows; ldo: at least rows rounded up to ASGDK_PANEL */
+    void (*rank_scores)(uint32_t k, uint32_t rows, const float *panel, uint32_t users,
+                        const float *user, size_t ldu, float *out, size_t ldo);
 
     /* Merge of private rows, n floats: d = own - seen; master += weight * d; own = seen = master.
      * weight 1 sums the workers' progress; 1/workers averages it.  The caller holds the block's

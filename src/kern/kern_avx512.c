@@ -29,6 +29,7 @@ extern const asgd_kern asgdk_avx2;
 #define vmax _mm512_max_ps /* a NaN in the second operand comes through */
 #define vmin _mm512_min_ps
 #define sfma __builtin_fmaf
+#define vsum _mm512_reduce_add_ps
 #define VBUILD(F)                                                                            \
     _mm512_setr_ps(F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8), F(9), F(10), F(11), \
                    F(12), F(13), F(14), F(15))
@@ -54,6 +55,13 @@ static inline __attribute__((always_inline)) void vstoren(float *p, vf x, size_t
 static inline vf vfirst(vf x, size_t m)
 {
     return _mm512_maskz_mov_ps(first_lanes(m), x);
+}
+static inline vf vsum_all(vf x)
+{
+    x = _mm512_add_ps(x, _mm512_shuffle_f32x4(x, x, 0x4e));
+    x = _mm512_add_ps(x, _mm512_shuffle_f32x4(x, x, 0xb1));
+    x = _mm512_add_ps(x, _mm512_permute_ps(x, 0x4e));
+    return _mm512_add_ps(x, _mm512_permute_ps(x, 0xb1));
 }
 static inline vf vshift23(vf x)
 {

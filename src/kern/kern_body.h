@@ -5,6 +5,7 @@
  *   vset vload vstore vfma vsqrt vrsqrt vmin vmax vshift23, vloadn vstoren vfirst (first m lanes)
  *   VBUILD(F)               the vector F(0), F(1) ... F(VW-1)
  *   sfma                    fused multiply-add of scalars
+ *   vsum vsum_all           the sum of all lanes, in any order; in every lane
  *   rload rstore rloadn rstoren rload1 rstore1   the same for floats of rows others may write
  *   load_pairs store_pairs lanes_below, rising, fold fold_few, load_row_pairs store_row_pairs
  *                           optional (HAVE_PAIRS, HAVE_RISING, HAVE_FOLD, HAVE_ROW_PAIRS)
@@ -530,6 +531,7 @@ static void outer_row(uint32_t pad, uint32_t n, const uint32_t *ex, const float 
 #include "kern/kern_rules.h"
 #include "kern/kern_factors.h"
 #include "kern/kern_single.h"
+#include "kern/kern_pairs.h"
 
 /* ---- private rows and their master ---- */
 
@@ -595,6 +597,11 @@ const asgd_kern KERN_TABLE = {
     .fm             = {RULES(FM)},
     .ffm_score      = ffm_score,
     .ffm            = {RULES(FFM)},
+    .mf_steps       = mf_steps,
+    .mf_scores      = mf_scores,
+    .bpr_steps      = bpr_steps,
+    .rank_pack      = rank_pack,
+    .rank_scores    = rank_scores,
     .merge          = merge,
     .load           = load,
     .store          = store,

@@ -20,6 +20,7 @@ typedef float32x4_t vf;
 #define vmax vmaxq_f32 /* a NaN comes through */
 #define vmin vminq_f32
 #define sfma __builtin_fmaf
+#define vsum vaddvq_f32
 #define VBUILD(F) ((vf){F(0), F(1), F(2), F(3)})
 
 static inline vf vfma(vf a, vf b, vf c)
@@ -43,6 +44,10 @@ static inline vf vfirst(vf x, size_t m)
     float lane[VW];
     vst1q_f32(lane, x);
     return vloadn(lane, m);
+}
+static inline vf vsum_all(vf x)
+{
+    return vdupq_n_f32(vaddvq_f32(x));
 }
 static inline vf vshift23(vf x)
 {

@@ -11,7 +11,7 @@
  * and losses are left to the caller, who takes many scores at once (kern_logistic.h). */
 
 enum {
-    HELD         = 64, /* entries of an example that are kept; longer ones are read twice */
+    ENTRIES_HELD = 64, /* entries of an example that are kept; longer ones are read twice */
     LINEAR_AHEAD = 4,  /* examples between the prefetch of rows and their use */
     FFM_AHEAD    = 2,  /* whose examples take longer */
 };
@@ -115,9 +115,9 @@ INLINE float linear_slope(asgdk_loss loss, float s, float y)
     return s - y;
 }
 
-/* What is read of an example's first HELD entries. */
+/* What is read of an example's first ENTRIES_HELD entries. */
 typedef struct held {
-    state x[HELD / VW];
+    state x[ENTRIES_HELD / VW];
 } held;
 
 /* As dot1(). */
@@ -182,7 +182,7 @@ INLINE void steps(rule_step *f, int merged, int local_slots, bool together, inte
         const uint64_t  at  = j->begin[i];
         const uint32_t *idx = j->idx + at, m = j->len[i];
         const float    *val = j->val ? j->val + at : NULL;
-        float s = m > HELD ? dot1(&t, m, idx, val) : held_dot(merged, &t, m, idx, val, &h);
+        float s = m > ENTRIES_HELD ? dot1(&t, m, idx, val) : held_dot(merged, &t, m, idx, val, &h);
         if (j->bias) s = rload1(j->bias) + s;
         if (kind == FM) s += fm_score(&j->v, j->v_pad, m, idx, val, 1, j->sum);
         if (kind == FFM) s += ffm_score(&j->v, j->ffm, m, idx, j->field + at, val, 1);
@@ -190,7 +190,7 @@ INLINE void steps(rule_step *f, int merged, int local_slots, bool together, inte
         if (j->weight && !(j->weight[i] > 0)) continue;
         float slope = linear_slope(j->loss, s, j->y[i]);
         if (j->weight) slope *= j->weight[i];
-        if (m > HELD)
+        if (m > ENTRIES_HELD)
             apply_scattered(f, merged, local_slots, together, &t, j->local, j->local_stride, m, idx,
                             val, slope, &j->step);
         else

@@ -11,7 +11,8 @@
 #include <string.h>
 
 static const asgdi_model_entry *const registry[] = {
-    &asgdi_model_linear, &asgdi_model_softmax, &asgdi_model_mlp, &asgdi_model_fm, &asgdi_model_ffm,
+    &asgdi_model_linear, &asgdi_model_softmax, &asgdi_model_mlp, &asgdi_model_fm,
+    &asgdi_model_ffm,    &asgdi_model_mf,      &asgdi_model_bpr,
 };
 enum { MODELS = sizeof registry / sizeof registry[0] };
 
@@ -53,7 +54,7 @@ static asgd_status build(asgd_model *m)
     int        n = 0;
     memset(tables, 0, sizeof tables);
     ASGD_TRY(m->ops.shape(m->self, &m->schema, tables, &n, &m->task, &m->outputs));
-    if (m->task > ASGD_TASK_LABELS || m->outputs == 0 ||
+    if (m->task > ASGD_TASK_RANKING || m->outputs == 0 ||
         (m->task < ASGD_TASK_CLASSES && m->outputs != 1))
         return ASGD_FAIL(EINVAL, "model %s: shape() must set a task, and outputs to fit it",
                          m->ops.name);
@@ -104,6 +105,14 @@ asgd_status asgd_model_named(asgd_model **out, const char *name, const char *opt
     void       *self = asgdi_calloc(1, e->ops->self_bytes);
     asgd_status s    = ASGD_OK;
     if (!self || !text) s = ASGD_FAIL(ENOMEM, "no memory for model %s", name);
+    if (s == ASGD_OK && d && !e->pairs != !d->users)
+        s = ASGD_FAIL(EMISMATCH,
+                      e->pairs
+                          ? "model %s needs ratings, \"user item rating\" a line; name the format: "
+                            "ratings"
+                          : "the data are ratings of users and items, which model %s cannot read; "
+                            "take mf or bpr, or name another format",
+                      name);
     if (s == ASGD_OK) s = e->parse(self, options);
     if (s == ASGD_OK) s = asgd_model_new(&m, e->ops, self, d);
     asgdi_free(self);
@@ -160,6 +169,18 @@ asgd_status asgdi_model_check_schema(const asgd_model *m, const asgd_schema *d, 
         return ASGD_FAIL(EMISMATCH,
                          "%s has %u features, the model was made for %u: the same kind of data?",
                          what, d->features, m->schema.features);
+    if (m->schema.users == 0 && d->users)
+        return ASGD_FAIL(
+            EMISMATCH,
+            "%s is ratings of users and items, which the model %s cannot read; take mf or "
+            "bpr, or name another format",
+            what, m->ops.name);
+    if (m->schema.users && (d->users != m->schema.users || d->items != m->schema.items))
+        return ASGD_FAIL(
+            EMISMATCH,
+            "%s has %u users and %u items, the model was made for %u and %u: open it with "
+            "the model's encoding",
+            what, d->users, d->items, m->schema.users, m->schema.items);
     if (m->entry && m->entry->sparse && d->dense)
         return ASGD_FAIL(EMISMATCH, "%s is a dense table, the model %s needs sparse data", what,
                          m->ops.name);

@@ -21,12 +21,18 @@ typedef struct asgdi_model_entry {
     const char           *help; /* "one line\n\toption=default  what it does\n..." */
     asgdi_model_defaults  defaults;
     bool                  sparse, fields; /* data that it cannot do without */
+    bool                  pairs;          /* it needs ratings, which others cannot read */
+    bool                  negatives;      /* it draws items: batches have a pool */
+    /* pairs, after parameters were given their first values: what depends on the data.  May refuse. */
+    asgd_status (*start)(struct asgd_model *m, const asgd_source *train);
+    /* NULL: never.  What the model was asked for is done by its steps of sgd alone; its name */
+    const char *(*sgd_only)(const void *self);
     /* *self from "key=value ..." ; EINVAL names the option and what is allowed */
     asgd_status (*parse)(void *self, const char *options);
 } asgdi_model_entry;
 
 extern const asgdi_model_entry asgdi_model_linear, asgdi_model_softmax, asgdi_model_mlp,
-    asgdi_model_fm, asgdi_model_ffm;
+    asgdi_model_fm, asgdi_model_ffm, asgdi_model_mf, asgdi_model_bpr;
 const asgdi_model_entry *asgdi_model_find(const char *name);
 
 struct asgd_model {

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "model/vocab_file.h"
 #include "params/safetensors.h"
 
 static const char format_name[] = "asgd-1", keys_name[] = "keys";
@@ -80,8 +81,8 @@ static json_t *metadata_of(const asgd_model *m)
         set_text(meta, "options", m->options ? m->options : "") &&
         set_u64(meta, "examples", d->examples) && set_u64(meta, "nonzeros", d->nonzeros) &&
         set_u64(meta, "features", d->features) && set_u64(meta, "classes", d->classes) &&
-        set_u64(meta, "fields", d->fields) &&
-        set_text(meta, "dense", d->dense ? "true" : "false") &&
+        set_u64(meta, "fields", d->fields) && set_u64(meta, "users", d->users) &&
+        set_u64(meta, "items", d->items) && set_text(meta, "dense", d->dense ? "true" : "false") &&
         set_text(meta, "label_sets", d->label_sets ? "true" : "false") &&
         (!m->encoding || set_text(meta, "recipe", m->encoding->recipe)) &&
         set_json(meta, "y_min", number(d->y_min)) && set_json(meta, "y_max", number(d->y_max)) &&
@@ -94,8 +95,10 @@ static json_t *metadata_of(const asgd_model *m)
 asgd_status asgd_save(const asgd_model *m, const char *path)
 {
     if (!m || !path) return ASGD_FAIL(EINVAL, "asgd_save: no model or no path");
-    asgdi_matrix list[ASGD_MAX_TABLES + 1];
-    int          n = m->params.n_tables;
+    asgdi_matrix list[ASGD_MAX_TABLES + 3];
+    uint32_t    *words[2] = {NULL, NULL};
+    asgd_status  s        = ASGD_OK;
+    int          n        = m->params.n_tables;
     for (int t = 0; t < n; t++) {
         const asgdi_table *x = &m->params.table[t];
         ASGD_TRY(check_finite(path, x));
@@ -105,20 +108,23 @@ asgd_status asgd_save(const asgd_model *m, const char *path)
                                  .cols   = x->info.dim,
                                  .stride = x->stride};
     }
-    if (m->encoding)
+    if (m->encoding && m->schema.users)
+        s = asgdi_vocab_pack(m->encoding, words, list, &n);
+    else if (m->encoding)
         list[n++] = (asgdi_matrix){.name   = keys_name,
                                    .rows   = m->encoding->rows,
                                    .cols   = 1,
                                    .stride = 1,
                                    .u32    = m->encoding->key};
-    json_t *meta = metadata_of(m);
-    if (!meta)
-        return ASGD_FAIL(EINVAL,
-                         "%s: a name or option of the model is not UTF-8, or there is no "
-                         "memory",
-                         path);
-    asgd_status s = asgdi_tensors_write(path, list, n, meta, NULL, NULL);
+    json_t *meta = s == ASGD_OK ? metadata_of(m) : NULL;
+    if (s == ASGD_OK && !meta)
+        s = ASGD_FAIL(EINVAL,
+                      "%s: a name or option of the model is not UTF-8, or there is no "
+                      "memory",
+                      path);
+    if (s == ASGD_OK) s = asgdi_tensors_write(path, list, n, meta, NULL, NULL);
     json_decref(meta);
+    for (int w = 0; w < 2; w++) asgdi_free(words[w]);
     return s;
 }
 
@@ -165,7 +171,7 @@ static asgd_status get_bool(const char *path, const asgdi_tensors *f, const char
 
 static asgd_status get_schema(const char *path, const asgdi_tensors *f, asgd_schema *d)
 {
-    uint64_t features = 0, classes = 0, fields = 0;
+    uint64_t features = 0, classes = 0, fields = 0, users = 0, items = 0;
     *d = (asgd_schema){0};
     ASGD_TRY(get_u64(path, f, "examples", UINT64_MAX, &d->examples));
     ASGD_TRY(get_u64(path, f, "nonzeros", UINT64_MAX, &d->nonzeros));
@@ -175,11 +181,18 @@ static asgd_status get_schema(const char *path, const asgdi_tensors *f, asgd_sch
     ASGD_TRY(get_float(path, f, "y_max", &d->y_max));
     if (asgdi_tensors_meta(f, "fields")) /* older files have none */
         ASGD_TRY(get_u64(path, f, "fields", ASGDI_FIELDS_MAX, &fields));
+    if (asgdi_tensors_meta(f, "users")) {
+        ASGD_TRY(get_u64(path, f, "users", ASGDI_VOCAB_MAX, &users));
+        ASGD_TRY(get_u64(path, f, "items", ASGDI_VOCAB_MAX, &items));
+        if ((users || items) && users + items != features) return bad_meta(path, "items");
+    }
     ASGD_TRY(get_bool(path, f, "dense", false, &d->dense));
     ASGD_TRY(get_bool(path, f, "label_sets", true, &d->label_sets));
     d->features = (uint32_t)features;
     d->classes  = (uint32_t)classes;
     d->fields   = (uint32_t)fields;
+    d->users    = (uint32_t)users;
+    d->items    = (uint32_t)items;
     return ASGD_OK;
 }
 
@@ -194,6 +207,13 @@ static asgd_status get_encoding(const char *path, const asgdi_tensors *f, asgd_m
     const bool whole = json_is_object(j);
     json_decref(j);
     if (!whole) return bad_meta(path, "recipe");
+    if (m->schema.users) {
+        ASGD_TRY(asgdi_encoding_new(&e, NULL, 0, 0, recipe));
+        asgd_status names = asgdi_vocab_unpack(path, f, &m->schema, e);
+        if (names == ASGD_OK) names = asgdi_model_set_encoding(m, e);
+        asgdi_encoding_free(e);
+        return names;
+    }
     if (!keys || keys->n_dims != 1 || keys->floats > m->schema.features)
         return ASGD_FAIL(EFORMAT,
                          "%s: its keys are missing, or no list of at most %u; the file is damaged",

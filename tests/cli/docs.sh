@@ -3,7 +3,7 @@
 here=$(cd "${0%/*}" && pwd) || exit 1
 . "${0%/*}/lib.inc"
 man=$here/../../man/asgd.1
-for command in train eval predict compare synth inspect; do
+for command in train eval predict recommend compare synth inspect; do
     expect 0 -- help --complete $command
     cut -f1 out >names
     [ -s names ] || fail "no options of $command"
@@ -14,7 +14,7 @@ for command in train eval predict compare synth inspect; do
     done <names
 done
 [ "$(awk 'length($0) > 100 { n++ } END { print n + 0 }' out)" -eq 0 ] || fail 'help is too wide'
-for model in linear softmax mlp fm ffm; do expect 0 -- help $model; done
+for model in linear softmax mlp fm ffm mf bpr; do expect 0 -- help $model; done
 
 bash=$(command -v bash) || exit 77
 cat >complete.bash <<'END'
@@ -30,5 +30,5 @@ try "$ASGD" synth clicks --format lib
 END
 export ASGD
 "$bash" complete.bash "$here/../../completions/asgd.bash" >out 2>err || fail 'completion'
-[ "$(tr '\n' '|' <out)" = 'train|--workers|sync sequential|ffm||p1= p3= p5=|libsvm libffm|' ] || fail 'completion differs'
+[ "$(tr '\n' '|' <out)" = 'train|--workers|sync sequential|ffm||p1= p3= p5= precision=|libsvm libffm|' ] || fail 'completion differs'
 done_testing

@@ -298,7 +298,7 @@ static void nothing(void **state)
     fails(asgd_source_open(&s, put_text("e", "1\n0\n"), &o), ASGD_EFORMAT, "no example has a fea");
     fails(asgd_source_open(&s, put_text("e", "hello world\n"), NULL), ASGD_EFORMAT,
           "e: its format cannot be told from its name and beginning; name it: idx, libsvm, "
-          "libffm, criteo, csv, vw or xc");
+          "libffm, criteo, csv, vw, xc or ratings");
 }
 
 /* Any number of threads gives the same bytes. */

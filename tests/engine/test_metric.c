@@ -441,9 +441,10 @@ static void by_name(void **state)
     static const struct {
         const char *name;
         int         better;
-    } names[] = {{"loss", -1},    {"accuracy", 1}, {"error", -1},      {"auc", 1},
-                 {"logloss", -1}, {"ne", -1},      {"calibration", 0}, {"rmse", -1},
-                 {"mae", -1},     {"p1", 1},       {"p3", 1},          {"p5", 1}};
+    } names[] = {{"loss", -1},     {"accuracy", 1}, {"error", -1},      {"auc", 1},
+                 {"logloss", -1},  {"ne", -1},      {"calibration", 0}, {"rmse", -1},
+                 {"mae", -1},      {"p1", 1},       {"p3", 1},          {"p5", 1},
+                 {"precision", 1}, {"recall", 1},   {"ndcg", 1},        {"map", 1}};
     asgd_metrics m;
     double       value = 1;
 #define X(name, better) m.name = value++;
@@ -455,7 +456,7 @@ static void by_name(void **state)
         assert_int_equal(better, names[i].better);
     }
     int better = 7;
-    near("nothing", asgd_metric_get(&m, "precision", &better), NAN);
+    near("nothing", asgd_metric_get(&m, "precisely", &better), NAN);
     assert_int_equal(better, 0);
     near("nothing", asgd_metric_get(&m, "", NULL), NAN);
 }

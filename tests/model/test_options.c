@@ -12,6 +12,8 @@ static const asgd_schema two        = {.examples = 10, .features = 20, .classes 
 static const asgd_schema three      = {.examples = 10, .features = 20, .classes = 3};
 static const asgd_schema one        = {.examples = 10, .features = 20, .classes = 1};
 static const asgd_schema no_columns = {.examples = 10, .features = 0, .classes = 2};
+static const asgd_schema rated      = {.examples = 10, .features = 7, .users = 4, .items = 3};
+static const asgd_schema one_item   = {.examples = 10, .features = 5, .users = 4, .items = 1};
 
 /* What is refused: the code, and words the message must hold. */
 static const struct refusal {
@@ -33,6 +35,19 @@ static const struct refusal {
     {"softmax", "", &real_data, ASGD_EMISMATCH, {"two classes", "linear"}},
     {"softmax", "", &one, ASGD_EMISMATCH, {"two classes"}},
     {"softmax", "bias=1", &three, ASGD_EINVAL, {"softmax", "'bias'"}},
+    {"linear", "", &rated, ASGD_EMISMATCH, {"ratings", "mf or bpr"}},
+    {"mf", "", &two, ASGD_EMISMATCH, {"user item rating", "ratings"}},
+    {"mf", "k=0", &rated, ASGD_EINVAL, {"k=0", "1024"}},
+    {"mf", "k=1025", &rated, ASGD_EINVAL, {"k=1025"}},
+    {"mf", "loss=hinge", &rated, ASGD_EINVAL, {"squared, absolute, logistic"}},
+    {"mf", "l2=-1", &rated, ASGD_EINVAL, {"l2=-1", "from 0"}},
+    {"mf", "l2_user=nan", &rated, ASGD_EINVAL, {"l2_user=nan"}},
+    {"mf", "l2_bias=1e9", &rated, ASGD_EINVAL, {"l2_bias=1e9", "1000"}},
+    {"mf", "nonnegative=yes", &rated, ASGD_EINVAL, {"nonnegative=yes", "0, 1"}},
+    {"mf", "negatives=2", &rated, ASGD_EINVAL, {"'negatives'", "nonnegative"}},
+    {"bpr", "negatives=65", &rated, ASGD_EINVAL, {"negatives=65", "64"}},
+    {"bpr", "draw=all", &rated, ASGD_EINVAL, {"uniform, popular"}},
+    {"bpr", "", &one_item, ASGD_EMISMATCH, {"one item"}},
     {"mlp", "loss=softmax", &real_data, ASGD_EMISMATCH, {"loss=softmax", "loss=squared"}},
     {"mlp", "", &one, ASGD_EMISMATCH, {"two classes"}},
     {"mlp", "width=3", &three, ASGD_EINVAL, {"mlp", "'width'", "hidden", "dropout"}},
@@ -277,7 +292,8 @@ static void helps(void **state)
             memcpy(option, p + 2, length);
             option[length] = '\0';
             asgd_model *m;
-            if (asgd_model_named(&m, name, option, &two) != ASGD_OK)
+            if (asgd_model_named(&m, name, option, asgdi_model_find(name)->pairs ? &rated : &two) !=
+                ASGD_OK)
                 fail_msg("%s: its help says %s: %s", name, option, asgd_errmsg());
             asgd_model_free(m);
         }
@@ -285,7 +301,7 @@ static void helps(void **state)
         assert_true(d->batch > 0 && d->epochs > 0 && d->rule != ASGD_RULE_DEFAULT);
         for (int r = ASGD_RULE_DEFAULT + 1; r < ASGD_RULES; r++) assert_true(d->lr[r] > 0);
     }
-    assert_int_equal(i, 5);
+    assert_int_equal(i, 7);
     assert_null(asgd_model_help(-1));
     assert_null(asgdi_model_find("nothing"));
 }
