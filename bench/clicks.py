@@ -32,6 +32,10 @@ L2 = 0.00002
 PASSES = 3
 ROWS, TEST = 400000, 100000
 MODELS = "linear", "fm", "ffm"
+# Rivals scale examples to length 1 unless told otherwise.  Which is better depends on the model, so a
+# setting is a step size and whether to scale.
+PLAIN = [(lr, False) for lr in GRID]
+BOTH = PLAIN + [(lr, True) for lr in GRID]
 
 
 def run(command, cwd=None):
@@ -68,6 +72,10 @@ def logloss(probabilities, labels):
     return total / len(labels)
 
 
+def no_norm(setting):
+    return [] if setting[1] else ["--no-norm"]
+
+
 def labels(path):
     with open(path) as f:
         return [line[0] != "0" and line[0] != "-" for line in f]
@@ -76,6 +84,7 @@ def labels(path):
 class Asgd:
     name = "asgd"
     # xLearn's adagrad: sums of squares begin at 1, the step size stays
+    settings = PLAIN
     like_theirs = {"linear": ["--eps", 1, "--schedule", "constant"], "fm": [], "ffm": []}
 
     def __init__(self, o):
@@ -84,9 +93,9 @@ class Asgd:
     def has(self, model):
         return True
 
-    def train(self, model, lr, threads, *more):
+    def train(self, model, setting, threads, *more):
         """Examples/s of training alone, validation logloss."""
-        o = self.o
+        o, lr = self.o, setting[0]
         out = run([o.asgd, "train", model, "--train", f"train.{text_of(model)}", "--valid", f"test.{text_of(model)}",
                    "--workers", threads, "--epochs", PASSES, "--lr", lr, "--l2", L2, "--eval-every", 1e15, "--quiet",
                    "--json", *self.like_theirs[model], *more], o.work)
@@ -96,6 +105,7 @@ class Asgd:
 
 class Xlearn:
     name = "xLearn"
+    settings = BOTH
     kind = {"linear": ["-s", 0], "fm": ["-s", 1, "-k", 8], "ffm": ["-s", 2, "-k", 4]}
 
     def __init__(self, o):
@@ -108,19 +118,19 @@ class Xlearn:
         for f in glob.glob(f"{self.o.work}/*.bin"):
             os.remove(f)
 
-    def command(self, model, lr, threads):
-        return [f"{self.o.xlearn}/xlearn_train", f"train.{text_of(model)}", *self.kind[model], "-r", lr, "-b", L2,
-                "-e", PASSES, "-nthread", threads, "--dis-es", "--no-norm", "--no-bin", "-m", "xlearn.model", "-l",
-                "xlearn-log"]
+    def command(self, model, setting, threads):
+        return [f"{self.o.xlearn}/xlearn_train", f"train.{text_of(model)}", *self.kind[model], "-r", setting[0], "-b",
+                L2, "-e", PASSES, "-nthread", threads, "--dis-es", "--no-bin", "-m", "xlearn.model", "-l",
+                "xlearn-log", *no_norm(setting)]
 
-    def train(self, model, lr, threads):
+    def train(self, model, setting, threads):
         o = self.o
         self.clean()
-        out = run(self.command(model, lr, threads), o.work)
+        out = run(self.command(model, setting, threads), o.work)
         seconds = sum(float(m[1]) for m in re.finditer(r"\d+%\s*\]\s+\d+\s+\S+\s+(\S+)\s*$", out, re.M))
         test = f"test.{text_of(model)}"
-        run([f"{o.xlearn}/xlearn_predict", test, "xlearn.model", "-o", "xlearn.out", "--sigmoid", "--no-norm",
-             "-nthread", 1], o.work)
+        run([f"{o.xlearn}/xlearn_predict", test, "xlearn.model", "-o", "xlearn.out", "--sigmoid", "-nthread", 1,
+             *no_norm(setting)], o.work)
         self.clean()
         with open(f"{o.work}/xlearn.out") as f:
             loss = logloss([float(line) for line in f], labels(f"{o.work}/{test}"))
@@ -129,6 +139,7 @@ class Xlearn:
 
 class Libffm:
     name = "libFFM"
+    settings = BOTH
 
     def __init__(self, o):
         self.o = o
@@ -136,18 +147,20 @@ class Libffm:
     def has(self, model):
         return model == "ffm" and self.o.libffm is not None
 
-    def command(self, lr, threads):
-        return [f"{self.o.libffm}/ffm-train", "-k", 4, "-t", PASSES, "-r", lr, "-l", L2, "-s", threads, "--no-norm",
-                "train.ffm", "libffm.model"]
+    def command(self, setting, threads):
+        return [f"{self.o.libffm}/ffm-train", "-k", 4, "-t", PASSES, "-r", setting[0], "-l", L2, "-s", threads,
+                *no_norm(setting), "train.ffm", "libffm.model"]
 
-    def train(self, model, lr, threads):
+    def train(self, model, setting, threads):
         o = self.o
-        out = run(self.command(lr, threads), o.work)
+        out = run(self.command(setting, threads), o.work)
         seconds = float(out.strip().splitlines()[-1].split()[-1])
-        out = run([f"{o.libffm}/ffm-predict", "test.ffm", "libffm.model", "libffm.out"], o.work)
+        run([f"{o.libffm}/ffm-predict", "test.ffm", "libffm.model", "libffm.out"], o.work)
         for f in glob.glob(f"{o.work}/*.bin"):
             os.remove(f)
-        return PASSES * ROWS / seconds, float(re.search(r"logloss = (\S+)", out)[1]), None
+        with open(f"{o.work}/libffm.out") as f:  # its own loss is infinite where a float rounds to 1
+            loss = logloss([float(line) for line in f], labels(f"{o.work}/test.ffm"))
+        return PASSES * ROWS / seconds, loss, None
 
 
 def programs(o):
@@ -165,7 +178,7 @@ def make(o):
 
 
 def best_of(o, p, model):
-    """The step size of the lowest validation logloss, remembered in the work folder."""
+    """The setting of the lowest validation logloss, remembered in the work folder."""
     path = f"{o.work}/best.json"
     known = {}
     if os.path.exists(path):
@@ -173,8 +186,9 @@ def best_of(o, p, model):
             known = json.load(f)
     key = f"{p.name} {model}"
     if key not in known:
-        losses = {lr: p.train(model, lr, 1)[1] for lr in GRID}
-        known[key] = {"lr": min(losses, key=losses.get), "losses": losses}
+        losses = [p.train(model, setting, 1)[1] for setting in p.settings]
+        best = min(range(len(losses)), key=losses.__getitem__)
+        known[key] = {"setting": p.settings[best], "losses": losses}
         with open(path, "w") as f:
             json.dump(known, f)
     return known[key]
@@ -187,7 +201,9 @@ def tune(o):
         for p in programs(o):
             if p.has(model):
                 losses = best_of(o, p, model)["losses"]
-                print(f"| {model} | {p.name} | " + " | ".join(f"{losses[k]:.5f}" for k in losses) + " |", flush=True)
+                for i in range(0, len(losses), len(GRID)):
+                    print(f"| {model} | {p.name}{', examples scaled' if i else ''} | "
+                          + " | ".join(f"{x:.5f}" for x in losses[i:i + len(GRID)]) + " |", flush=True)
 
 
 def rate(values):
@@ -196,21 +212,22 @@ def rate(values):
 
 def speed(o):
     print(f"Training alone, {PASSES} passes, examples/s: median (range) of {o.runs} runs\n")
-    print("| model | threads | program | lr | examples/s | logloss | asgd is faster by |\n|---|---|---|---|---|---|---|")
+    print("| model | threads | program | step size | examples/s | logloss | asgd is faster by |\n|---|---|---|---|---|---|---|")
     for model in o.models.split(","):
         those = [p for p in programs(o) if p.has(model)]
-        lr = {p.name: best_of(o, p, model)["lr"] for p in those}
+        best = {p.name: best_of(o, p, model)["setting"] for p in those}
         for threads in 1, 2:
             speeds, losses = {p.name: [] for p in those}, {p.name: [] for p in those}
             for _ in range(o.runs):  # in turn, so that a slow minute hits all
                 for p in those:
-                    s, l, _ = p.train(model, lr[p.name], threads)
+                    s, l, _ = p.train(model, best[p.name], threads)
                     speeds[p.name].append(s)
                     losses[p.name].append(l)
             ours = statistics.median(speeds["asgd"])
             for p in those:
                 by = "" if p.name == "asgd" else f"{ours / statistics.median(speeds[p.name]):.2f}"
-                print(f"| {model} | {threads} | {p.name} | {lr[p.name]} | {rate(speeds[p.name])} | "
+                print(f"| {model} | {threads} | {p.name} | {best[p.name][0]}{', scaled' if best[p.name][1] else ''} | "
+                      f"{rate(speeds[p.name])} | "
                       f"{statistics.median(losses[p.name]):.5f} | {by} |", flush=True)
 
 
@@ -219,7 +236,7 @@ def share(o):
     print(f"{PASSES} passes, examples/s: median (range) of {o.runs} runs; logloss: mean\n")
     print("| model | workers | share | examples/s | against 1 worker | logloss | staleness |\n|---|---|---|---|---|---|---|")
     for model in o.models.split(","):
-        lr = best_of(o, a, model)["lr"]
+        lr = best_of(o, a, model)["setting"]
         one = None
         kinds = (1, "auto"), (2, "shared"), (2, "hot"), (2, "auto"), (8, "auto")
         rows = {k: [] for k in kinds}
@@ -241,9 +258,9 @@ def text(o):
         commands = {"asgd": [o.asgd, "train", model, "--train", f"train.{text_of(model)}", "--cache", "none",
                              "--workers", 2, "--epochs", PASSES, "--l2", L2, "-o", "asgd.safetensors", "--quiet"]}
         if o.xlearn:
-            commands["xLearn"] = Xlearn(o).command(model, best_of(o, Xlearn(o), model)["lr"], 2)
+            commands["xLearn"] = Xlearn(o).command(model, best_of(o, Xlearn(o), model)["setting"], 2)
         if o.libffm and model == "ffm":
-            commands["libFFM"] = Libffm(o).command(best_of(o, Libffm(o), model)["lr"], 2)
+            commands["libFFM"] = Libffm(o).command(best_of(o, Libffm(o), model)["setting"], 2)
         rows = {name: [] for name in commands}
         for _ in range(o.runs):
             for name, command in commands.items():
