@@ -248,7 +248,9 @@ done:
         asgd_status back = asgdi_params_set_rule(&r->model->params, ASGD_RULE_DEFAULT);
         if (!s) s = back;
     }
-    if (!s && control.best_kept && control.best_loss < out->valid.loss) {
+    /* where a target was met, the parameters that met it */
+    if (!s && out->end != ASGD_END_TARGET && control.best_kept &&
+        control.best_loss < out->valid.loss) {
         for (int t = 0; t < control.best.n_tables; t++) {
             const asgdi_table *from = &control.best.table[t];
             memcpy(r->model->params.table[t].master, from->master,

@@ -106,7 +106,8 @@ typedef struct asgdk_single {
     float     *bias, *bias_local; /* its row and slot; NULL: none */
     asgdk_step step, bias_step;
     asgdk_loss loss;
-    uint32_t   near; /* rows below it need not be asked for ahead */
+    bool       normalize; /* x = val / its Euclidean length */
+    uint32_t   near;      /* rows below it need not be asked for ahead */
     /* the examples, as asgd_batch has them: idx of each increase */
     const uint64_t *begin;
     const uint32_t *len, *idx;

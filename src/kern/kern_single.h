@@ -1,7 +1,7 @@
 /* kern_single.h -- models of one score, examples one after another, each an update: part of kern_body.h.
  *
  *     s = bias + sum_j w_j x_j + interactions;  g = d loss(s, y) / d s;  w_j and bias by the rule, gradients
- *     g x_j, g; factors as kern_factors.h says
+ *     g x_j, g; factors as kern_factors.h says; x_j = xs val_j, xs 1 or one over the example's length
  *
  * A row is read once: what the score was formed from is still at hand when the rule wants it.  The sum has
  * the order of dot1(), the slope the exponential of exp_all(), and the rest is the rule's, so the result has
@@ -164,6 +164,17 @@ INLINE void ask(const asgd_view *t, uint32_t n, const uint32_t *idx, uint32_t ne
     while (n > 0 && idx[n - 1] >= near) __builtin_prefetch(row_at(t, idx[--n]), 1);
 }
 
+/* xs */
+INLINE float scale_of(uint32_t n, const float *val)
+{
+    float squares = (float)n;
+    if (val) {
+        squares = 0;
+        for (uint32_t e = 0; e < n; e++) squares += val[e] * val[e];
+    }
+    return squares > 0 ? 1 / __builtin_sqrtf(squares) : 1;
+}
+
 typedef enum interactions { NONE, FM, FFM } interactions;
 
 INLINE void steps(rule_step *f, int merged, int local_slots, bool together, interactions kind,
@@ -183,25 +194,27 @@ INLINE void steps(rule_step *f, int merged, int local_slots, bool together, inte
         const uint32_t *idx = j->idx + at, m = j->len[i];
         const float    *val = j->val ? j->val + at : NULL;
         float s = m > ENTRIES_HELD ? dot1(&t, m, idx, val) : held_dot(merged, &t, m, idx, val, &h);
+        const float xs = j->normalize ? scale_of(m, val) : 1;
+        s *= xs;
         if (j->bias) s = rload1(j->bias) + s;
-        if (kind == FM) s += fm_score(&j->v, j->v_pad, m, idx, val, 1, j->sum);
-        if (kind == FFM) s += ffm_score(&j->v, j->ffm, m, idx, j->field + at, val, 1);
+        if (kind == FM) s += fm_score(&j->v, j->v_pad, m, idx, val, xs, j->sum);
+        if (kind == FFM) s += ffm_score(&j->v, j->ffm, m, idx, j->field + at, val, xs);
         j->score[i] = s;
         if (j->weight && !(j->weight[i] > 0)) continue;
         float slope = linear_slope(j->loss, s, j->y[i]);
         if (j->weight) slope *= j->weight[i];
         if (m > ENTRIES_HELD)
             apply_scattered(f, merged, local_slots, together, &t, j->local, j->local_stride, m, idx,
-                            val, slope, &j->step);
+                            val, slope * xs, &j->step);
         else
-            held_apply(f, merged, local_slots, &t, j->local, j->local_stride, m, idx, val, slope,
-                       &h, &c);
+            held_apply(f, merged, local_slots, &t, j->local, j->local_stride, m, idx, val,
+                       slope * xs, &h, &c);
         if (j->bias) apply_one(f, merged, local_slots, j->bias, j->bias_local, slope, &bias_c);
         if (kind == FM)
-            fm(&j->v, j->v_local, j->v_local_stride, j->v_pad, m, idx, val, 1, slope, j->sum,
+            fm(&j->v, j->v_local, j->v_local_stride, j->v_pad, m, idx, val, xs, slope, j->sum,
                &j->v_step);
         if (kind == FFM)
-            ffm(&j->v, j->v_local, j->v_local_stride, j->ffm, m, idx, j->field + at, val, 1, slope,
+            ffm(&j->v, j->v_local, j->v_local_stride, j->ffm, m, idx, j->field + at, val, xs, slope,
                 &j->v_step);
     }
 }

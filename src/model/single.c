@@ -136,11 +136,11 @@ bool asgdi_single_steps(const asgdi_single *m, const asgd_batch *b, asgd_sink *g
     enum { PIECE = 64 };
     float       score[PIECE];
     asgdi_steps all = *tables;
-    if (m->normalize) return false;
     if (!m->bias) all.bias = -1;
-    all.loss = m->loss == ASGDI_LOSS_LOGISTIC ? ASGDK_LOGISTIC
-               : m->loss == ASGDI_LOSS_HINGE  ? ASGDK_HINGE
-                                              : ASGDK_SQUARED;
+    all.normalize = m->normalize;
+    all.loss      = m->loss == ASGDI_LOSS_LOGISTIC ? ASGDK_LOGISTIC
+                    : m->loss == ASGDI_LOSS_HINGE  ? ASGDK_HINGE
+                                                   : ASGDK_SQUARED;
     for (uint32_t i = 0, n; i < b->n; i += n) {
         asgd_batch piece = *b;
         n                = b->n - i < PIECE ? b->n - i : PIECE;

@@ -57,7 +57,7 @@ float asgdi_single_account(const asgdi_single *m, const asgd_batch *b, uint32_t 
 /* d loss / d weight and d loss / d bias, for d loss / d s = slope. */
 void asgdi_single_emit(const asgdi_single *m, asgd_sink *g, const asgdi_example *x, float slope);
 void asgdi_single_emit_bias(const asgdi_single *m, asgd_sink *g, float slope);
-/* An update for each example of b, in order, by the fused kernel; all but `loss` of the tables is the
+/* An update for each example of b, in order, by the fused kernel; but for loss and scaling, `tables` is the
  * model's to say.  false: nothing is done, as there is no such kernel for this. */
 bool asgdi_single_steps(const asgdi_single *m, const asgd_batch *b, asgd_sink *g,
                         const asgdi_steps *tables, asgd_stats *st);

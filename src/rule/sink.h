@@ -76,6 +76,7 @@ enum { ASGDI_NEAR_FLOATS = 1 << 16 };
 typedef struct asgdi_steps {
     int        weight, bias, factors;
     asgdk_loss loss;
+    bool       normalize;
     float     *sum; /* fm: scratch, [pad of factors] */
     asgdk_ffm *ffm; /* ffm's; NULL: it is fm */
 } asgdi_steps;

@@ -13,6 +13,7 @@ bool asgdi_sink_steps(asgd_sink *s, const asgdi_steps *m, const asgd_batch *b, f
                                 .local        = local ? s->local[m->weight] : NULL,
                                 .local_stride = slots,
                                 .loss         = m->loss,
+                                .normalize    = m->normalize,
                                 .near         = (uint32_t)(ASGDI_NEAR_FLOATS / x->stride),
                                 .begin        = b->begin,
                                 .len          = b->len,

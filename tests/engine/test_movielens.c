@@ -47,7 +47,7 @@ static double rmse_of(asgd_source *train, asgd_source *test, const char *options
 static void ml1m(void **state)
 {
     (void)state;
-    asgd_source      *train, *test;
+    asgd_source      *train = NULL, *test = NULL;
     const asgd_config none = {0};
     if (too_slow() || !open_ml1m(&train, &test)) skip();
     assert_int_equal(asgd_source_schema(train)->examples + asgd_source_schema(test)->examples,
@@ -112,7 +112,7 @@ static void ml100k(void **state)
 static void ranks_better_than_popularity(void **state)
 {
     (void)state;
-    asgd_source *train, *test;
+    asgd_source *train = NULL, *test = NULL;
     if (too_slow() || !open_ml1m(&train, &test)) skip();
     asgd_model  *m;
     asgd_metrics bpr, popular;
