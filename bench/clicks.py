@@ -32,8 +32,8 @@ L2 = 0.00002
 PASSES = 3
 ROWS, TEST = 400000, 100000
 MODELS = "linear", "fm", "ffm"
-# Rivals scale examples to length 1 unless told otherwise.  Which is better depends on the model, so a
-# setting is a step size and whether to scale.
+# Examples can be scaled to length 1.  Which is better depends on the model, so a setting is a step size and
+# whether to scale.
 PLAIN = [(lr, False) for lr in GRID]
 BOTH = PLAIN + [(lr, True) for lr in GRID]
 
@@ -84,7 +84,7 @@ def labels(path):
 class Asgd:
     name = "asgd"
     # xLearn's adagrad: sums of squares begin at 1, the step size stays
-    settings = PLAIN
+    settings = BOTH
     like_theirs = {"linear": ["--eps", 1, "--schedule", "constant"], "fm": [], "ffm": []}
 
     def __init__(self, o):
@@ -95,10 +95,10 @@ class Asgd:
 
     def train(self, model, setting, threads, *more):
         """Examples/s of training alone, validation logloss."""
-        o, lr = self.o, setting[0]
+        o, (lr, scaled) = self.o, setting
         out = run([o.asgd, "train", model, "--train", f"train.{text_of(model)}", "--valid", f"test.{text_of(model)}",
                    "--workers", threads, "--epochs", PASSES, "--lr", lr, "--l2", L2, "--eval-every", 1e15, "--quiet",
-                   "--json", *self.like_theirs[model], *more], o.work)
+                   "--json", "--normalize", int(scaled), *self.like_theirs[model], *more], o.work)
         r = json.loads(out)
         return r["examples_per_second"], r["valid"]["logloss"], r
 

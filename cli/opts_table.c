@@ -103,7 +103,7 @@ const opt_spec opt_table[] = {
      .help = "fm: factors a feature; ffm: and field; mf, bpr: factors a user and an item; synth "
              "ratings: rank [8]"},
     {"normalize", MODEL, LEARN, OPT_TEXT, AT(normalize), .arg = "0|1",
-     .help = "linear, fm, ffm: 1 scales examples to length 1"},
+     .fallback = "fm: 1; linear, ffm: 0", .help = "linear, fm, ffm: 1 scales examples to length 1"},
     {"nonnegative", MODEL, LEARN, OPT_TEXT, AT(nonnegative), .arg = "0|1",
      .help = "mf: 1 keeps factors at or above 0"},
     {"l2-user", MODEL, LEARN, OPT_TEXT, AT(l2_user), .arg = "X",

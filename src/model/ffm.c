@@ -147,7 +147,7 @@ const asgdi_model_entry asgdi_model_ffm = {
                 "\tinit=0.1  factors start at random, with the deviation init / sqrt(k)\n"
                 "\tloss=auto  squared, logistic, hinge; auto: logistic for two classes, else squared\n"
                 "\tbias=1  0: no constant term\n"
-                "\tnormalize=0  1: examples are scaled to length 1\n",
+                "\tnormalize=0  1: examples are scaled to length 1; then try lr 0.2\n",
     .defaults = {.batch       = 1,
                  .epochs      = 10,
                  .rule        = ASGD_RULE_adagrad,

@@ -11,7 +11,9 @@
  * rule's state behind the factors: with k = 8 and adagrad both fill exactly one cache line, and a
  * weight and its state 8 bytes of another; the kernels are in kern/kern_factors.h.
  *
- * The factors start at small random values: at zero, every gradient of theirs would be zero. */
+ * The factors start at small random values: at zero, every gradient of theirs would be zero.  Examples are
+ * scaled to length 1: pairs grow with the square of their number, and steps that suit short examples would be
+ * too long for long ones. */
 #include "model/factors.h"
 #include "model/options.h"
 
@@ -31,7 +33,8 @@ static asgd_status parse(void *self, const char *options)
     fm         *m = self;
     char        key[32], value[128];
     asgd_status s;
-    *m = (fm){.single = asgdi_single_defaults, .k = 8, .init = 0.1f};
+    *m                  = (fm){.single = asgdi_single_defaults, .k = 8, .init = 0.1f};
+    m->single.normalize = true;
     while (asgdi_option_next(&options, key, value, &s)) {
         bool known;
         int  n = 0;
@@ -130,14 +133,14 @@ const asgdi_model_entry asgdi_model_fm = {
                 "\tinit=0.1  factors start at random, with the deviation init / sqrt(k)\n"
                 "\tloss=auto  squared, logistic, hinge; auto: logistic for two classes, else squared\n"
                 "\tbias=1  0: no constant term\n"
-                "\tnormalize=0  1: examples are scaled to length 1\n",
+                "\tnormalize=1  examples are scaled to length 1; 0: they are not\n",
     .defaults = {.batch       = 1,
                  .epochs      = 10,
                  .rule        = ASGD_RULE_adagrad,
                  .schedule    = ASGD_CONSTANT,
-                 .lr          = {[ASGD_RULE_sgd]      = 0.05,
-                                 [ASGD_RULE_momentum] = 0.01,
-                                 [ASGD_RULE_adagrad]  = 0.02,
+                 .lr          = {[ASGD_RULE_sgd]      = 0.1,
+                                 [ASGD_RULE_momentum] = 0.02,
+                                 [ASGD_RULE_adagrad]  = 0.2,
                                  [ASGD_RULE_rmsprop]  = 0.001,
                                  [ASGD_RULE_adam]     = 0.001,
                                  [ASGD_RULE_ftrl]     = 0.1},

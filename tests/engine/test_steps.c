@@ -413,7 +413,7 @@ static const struct {
     pairs       p;
 } progressive[] = {
     {"linear", "", {.features = FEATURES, .bias = true, .loss = PAIRS_LOGISTIC}},
-    {"fm", "k=4", {.features = FEATURES, .k = 4, .bias = true, .loss = PAIRS_LOGISTIC}},
+    {"fm", "k=4 normalize=0", {.features = FEATURES, .k = 4, .bias = true, .loss = PAIRS_LOGISTIC}},
     {"fm",
      "loss=squared normalize=1",
      {.features = FEATURES, .k = 8, .bias = true, .normalize = true}},

@@ -162,7 +162,7 @@ static void scores_hand_made_examples(void **state)
 {
     (void)state;
     /* products of vectors: 1, 5/2, 1/2; of values: 2, -1, -2 */
-    asgd_model *m = hand_made("fm", "k=2");
+    asgd_model *m = hand_made("fm", "k=2 normalize=0");
     set_row(m, 2, 0, 0, 1, 2);
     set_row(m, 2, 1, 0, 3, -1);
     set_row(m, 2, 2, 0, 0.5f, 1);
@@ -208,11 +208,11 @@ static const problem problems[] = {
     {"linear", "loss=hinge", {SIZES, .loss = PAIRS_HINGE}, 2},
     {"linear", "normalize=1", {SIZES, .loss = PAIRS_LOGISTIC, .normalize = true}, 2},
     {"linear", "bias=0", {.features = FEATURES}, 0},
-    {"fm", "k=8 init=0.9", {SIZES, .k = 8, .loss = PAIRS_LOGISTIC}, 2},
-    {"fm", "k=16 init=0.9 loss=squared", {SIZES, .k = 16}, 2},
-    {"fm", "k=5 init=0.9 normalize=1", {SIZES, .k = 5, .normalize = true}, 0},
-    {"fm", "k=1 init=0.9 loss=hinge", {SIZES, .k = 2, .loss = PAIRS_HINGE}, 2},
-    {"fm", "k=3 init=0.9 bias=0", {.features = FEATURES, .k = 3}, 0},
+    {"fm", "k=8 init=0.9 normalize=0", {SIZES, .k = 8, .loss = PAIRS_LOGISTIC}, 2},
+    {"fm", "k=16 init=0.9 loss=squared normalize=0", {SIZES, .k = 16}, 2},
+    {"fm", "k=5 init=0.9", {SIZES, .k = 5, .normalize = true}, 0},
+    {"fm", "k=1 init=0.9 loss=hinge normalize=0", {SIZES, .k = 2, .loss = PAIRS_HINGE}, 2},
+    {"fm", "k=3 init=0.9 bias=0 normalize=0", {.features = FEATURES, .k = 3}, 0},
     {"ffm", "init=0.9", {SIZES, .fields = FIELDS, .k = 4, .loss = PAIRS_LOGISTIC}, 2},
     {"ffm", "k=5 init=0.9", {SIZES, .fields = FIELDS, .k = 8}, 0},
     {"ffm",
