@@ -8,8 +8,9 @@
 #include "engine/run.h"
 
 enum {
-    /* Private rows of a skewed table: as many as stay in a core's own cache and are cheap to merge. */
-    HOT_FLOATS = 1 << 15,
+    /* Private rows of a skewed table: as many as stay in a core's own cache.  What their merges cost grows with
+     * the logarithm of their number (asgdi_merge_due()). */
+    HOT_FLOATS = 1 << 17,
     HOT_MOST   = 1 << 14,
     HOT_LEAST  = 64,
     HOT_USED   = 768, /* private rows for each entry that an example has */

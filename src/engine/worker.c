@@ -35,14 +35,17 @@ void asgdi_backoff(uint32_t *round)
 
 /* ---- merging private rows ---- */
 
-static void merge(asgdi_worker *w)
+/* all: also those rows whose turn it is not. */
+static void merge(asgdi_worker *w, bool all)
 {
     asgdi_run *r      = w->run;
     double     began  = asgdi_now();
     uint64_t   tau    = asgdi_load_relaxed(&r->version) - w->base;
     float      weight = w->since_updates ? asgdi_tau_weight(tau, r->in_flight, r->damp) : 1;
     if (weight < 1) w->damped += w->since_updates;
-    asgdi_merge(&w->priv, &r->model->params, r->locks, r->k, r->workers, weight, &w->sink.step);
+    (all ? asgdi_merge : asgdi_merge_due)(&w->priv, &r->model->params, r->locks, r->k, r->workers,
+                                          weight, &w->sink.step);
+    w->pending       = !all;
     uint64_t version = asgdi_add_relaxed(&r->version, w->since_updates);
     if (w->since_updates) asgdi_tau_add(&w->tau, version - w->base, w->since_updates);
     w->base           = version + w->since_updates;
@@ -56,7 +59,8 @@ static void merge(asgdi_worker *w)
 static void catch_up(asgdi_worker *w)
 {
     const asgdi_run *r = w->run;
-    if (!r->merge_fixed && asgdi_load_relaxed(&r->version) - w->base > 2 * r->in_flight) merge(w);
+    if (!r->merge_fixed && asgdi_load_relaxed(&r->version) - w->base > 2 * r->in_flight)
+        merge(w, true);
 }
 
 static uint64_t others_updates(const asgdi_worker *w)
@@ -84,12 +88,12 @@ void asgdi_worker_pause(asgdi_worker *w)
 {
     asgdi_run *r = w->run;
     if (asgdi_load_acquire(&r->command) != ASGDI_PAUSE) return;
-    if (r->private_rows) merge(w);
+    if (r->private_rows) merge(w, true);
     for (uint32_t round = 0; asgdi_load_acquire(&r->command) == ASGDI_PAUSE;) {
         asgdi_store_release(&w->paused, asgdi_load_acquire(&r->ticket));
         asgdi_backoff(&round);
     }
-    if (r->private_rows) merge(w); /* nothing of its own: takes in the others' */
+    if (r->private_rows) merge(w, true); /* nothing of its own: takes in the others' */
 }
 
 /* A view of examples lo..lo+n-1 of a gathered batch. */
@@ -184,7 +188,7 @@ static void steps(asgdi_worker *w, const asgd_batch *b)
     if (r->private_rows) {
         w->since_updates += b->n;
         w->since_examples += b->n;
-        if (w->since_examples >= r->merge) merge(w);
+        if (w->since_examples >= r->merge) merge(w, false);
     } else {
         asgdi_store_relaxed(&w->updates, w->steps);
         uint64_t tau = sample ? (others_updates(w) - before + b->n / 2) / b->n : 0;
@@ -217,7 +221,7 @@ static void step(asgdi_worker *w, const asgd_batch *b)
     if (r->private_rows) {
         w->since_updates++;
         w->since_examples += b->n;
-        if (w->since_examples >= r->merge) merge(w);
+        if (w->since_examples >= r->merge) merge(w, false);
     } else {
         asgdi_store_relaxed(&w->updates, w->steps);
         if (sample) asgdi_tau_add(&w->tau, others_updates(w) - before, 1);
@@ -248,7 +252,7 @@ static void work(asgdi_worker *w)
             asgdi_lease got = asgdi_lease_take(&r->leases, &w->lease);
             if (got == ASGDI_ALL_DONE) return;
             if (got == ASGDI_AT_GATE) {
-                if (r->private_rows && w->since_updates) merge(w);
+                if (r->private_rows && (w->since_updates || w->pending)) merge(w, true);
                 asgdi_backoff(&round);
                 continue;
             }
@@ -315,7 +319,7 @@ void *asgdi_worker_main(void *worker)
             asgdi_sync_work(w);
         else
             work(w);
-        if (r->private_rows) merge(w);
+        if (r->private_rows) merge(w, true);
     }
     publish_double(&w->ended_at, asgdi_now());
     asgdi_store_release(&w->ended, 1);

@@ -49,6 +49,7 @@ typedef struct asgdi_private {
     float   *seen[ASGD_MAX_TABLES];  /* like own */
     float   *local[ASGD_MAX_TABLES]; /* [rows][pad * local slots]; NULL where the rule has none */
     uint32_t turn; /* where merges begin, so that workers do not queue at one block; 0: not known */
+    uint32_t round; /* merges of due blocks so far */
 } asgdi_private;
 
 asgd_status asgdi_locks_new(asgdi_locks **out, const asgdi_params *p, const uint64_t *n_own);
@@ -64,6 +65,12 @@ void        asgdi_private_views(const asgdi_private *w, const asgdi_params *p, a
  * summed, 1 unless the progress is very stale. */
 void asgdi_merge(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_kern *k,
                  uint32_t workers, float weight, const asgdk_step *step);
+/* The same for those blocks whose turn it is.  Of a table with shared rows, whose rows are numbered by falling
+ * frequency, block b has it every 2^floor(log2(b + 1))-th time, at least every ASGDI_RAREST-th: a row is then
+ * merged about as often for each time that it is touched, whatever its rank. */
+enum { ASGDI_RAREST = 16 };
+void asgdi_merge_due(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_kern *k,
+                     uint32_t workers, float weight, const asgdk_step *step);
 /* Copies the master (w alone, stride pad) while workers run: each block of private rows is
  * consistent, shared rows are as they come. */
 void asgdi_params_snapshot(const asgdi_params *p, asgdi_locks *l, const uint64_t *n_own,

@@ -169,8 +169,15 @@ static void merge_row(float *own, float *seen, float *master, uint32_t pad, cons
     }
 }
 
-void asgdi_merge(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_kern *k,
-                 uint32_t workers, float weight, const asgdk_step *step)
+static bool is_due(uint32_t round, uint64_t block)
+{
+    uint32_t every = 1;
+    while (every < ASGDI_RAREST && 2 * (uint64_t)every <= block + 1) every *= 2;
+    return (round + block) % every == 0;
+}
+
+static void merge_blocks(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_kern *k,
+                         uint32_t workers, float weight, const asgdk_step *step, bool all)
 {
     const float mean = 1.0f / (float)workers;
     const bool  sums = all_sums(&p->slots);
@@ -178,6 +185,7 @@ void asgdi_merge(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_k
     for (int t = 0; t < p->n_tables; t++) {
         const asgdi_table *x      = &p->table[t];
         const uint64_t     blocks = l->table[t].blocks, rows = l->table[t].rows;
+        const bool         each = all || w->n_own[t] == x->info.rows;
         asgdk_step         mine = *step;
         if (x->info.flags & ASGD_TABLE_NO_DECAY) mine.l1 = mine.l2 = 0;
         /* multiples of the golden ratio spread the workers, however many there are */
@@ -185,6 +193,7 @@ void asgdi_merge(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_k
         for (uint64_t i = 0; i < blocks; i++, b = b + 1 < blocks ? b + 1 : 0) {
             const uint64_t first = b * rows, last = min64(first + rows, w->n_own[t]);
             const size_t   at = (size_t)first * x->stride;
+            if (!each && !is_due(w->round, b)) continue;
             lock(&l->table[t].lock[b]);
             if (sums)
                 k->merge(w->own[t] + at, w->seen[t] + at, x->master + at,
@@ -198,6 +207,19 @@ void asgdi_merge(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_k
             unlock(&l->table[t].lock[b]);
         }
     }
+}
+
+void asgdi_merge(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_kern *k,
+                 uint32_t workers, float weight, const asgdk_step *step)
+{
+    merge_blocks(w, p, l, k, workers, weight, step, true);
+}
+
+void asgdi_merge_due(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_kern *k,
+                     uint32_t workers, float weight, const asgdk_step *step)
+{
+    w->round++;
+    merge_blocks(w, p, l, k, workers, weight, step, false);
 }
 
 void asgdi_params_snapshot(const asgdi_params *p, asgdi_locks *l, const uint64_t *n_own,

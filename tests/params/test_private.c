@@ -195,6 +195,51 @@ static void test_views(void **state)
     asgdi_params_free(&p);
 }
 
+/* Merges of due blocks: block b as often as it is said, nothing lost, and a whole merge leaves nothing out. */
+static void test_due(void **state)
+{
+    (void)state;
+    enum { DIM = 1024, BLOCK = ASGDI_BLOCK_FLOATS / DIM, BLOCKS = 40, ROWS = BLOCK * BLOCKS };
+    const asgd_table table[2] = {{.name = "hot", .rows = ROWS + 1, .dim = DIM},
+                                 {.name = "replica", .rows = ROWS, .dim = DIM}};
+    const uint64_t   own[2]   = {ROWS, ROWS};
+    const asgdk_step step     = {0};
+    const asgd_kern *k        = asgdk_best();
+    asgdi_params     p;
+    asgdi_locks     *locks;
+    asgdi_private    w[2];
+    assert_int_equal(asgdi_params_init(&p, table, 2, 1), ASGD_OK);
+    assert_int_equal(asgdi_locks_new(&locks, &p, own), ASGD_OK);
+    for (int i = 0; i < 2; i++) assert_int_equal(asgdi_private_init(&w[i], &p, own), ASGD_OK);
+    uint32_t merged[BLOCKS] = {0};
+    for (int round = 1; round <= 4 * ASGDI_RAREST; round++) {
+        for (uint32_t r = 0; r < ROWS; r++) {
+            w[0].own[0][r * DIM] += 1;
+            w[0].own[1][r * DIM + 1] += 1;
+        }
+        asgdi_merge_due(&w[0], &p, locks, k, 2, 1, &step);
+        for (uint32_t b = 0; b < BLOCKS; b++) {
+            const float master = p.table[0].master[(size_t)b * BLOCK * DIM];
+            assert_true(master == (float)round || master < (float)round);
+            merged[b] += master == (float)round;
+            assert_true((float)round - master < ASGDI_RAREST);
+        }
+        assert_true(p.table[1].master[(ROWS - 1) * DIM + 1] == (float)round);
+    }
+    for (uint32_t b = 0; b < BLOCKS; b++) {
+        const uint32_t every = b < 1 ? 1 : b < 3 ? 2 : b < 7 ? 4 : b < 15 ? 8 : 16;
+        assert_int_equal(merged[b], 4 * ASGDI_RAREST / every);
+    }
+    for (uint32_t r = 0; r < ROWS; r++) w[1].own[0][r * DIM] += 1000;
+    asgdi_merge_due(&w[1], &p, locks, k, 2, 1, &step);
+    for (int i = 0; i < 2; i++) asgdi_merge(&w[i], &p, locks, k, 2, 1, &step);
+    for (uint32_t r = 0; r < ROWS; r++)
+        assert_true(p.table[0].master[r * DIM] == 1000 + 4 * ASGDI_RAREST);
+    for (int i = 0; i < 2; i++) asgdi_private_free(&w[i]);
+    asgdi_locks_free(locks);
+    asgdi_params_free(&p);
+}
+
 /* Two workers, one row: what is summed, averaged and derived, in numbers. */
 static void test_parts(void **state)
 {
@@ -280,7 +325,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conserve), cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_views),    cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_due),      cmocka_unit_test(test_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
