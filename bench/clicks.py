@@ -27,7 +27,7 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-GRID = 0.01, 0.02, 0.05, 0.1, 0.2
+GRID = 0.01, 0.02, 0.05, 0.1, 0.2, 0.4
 L2 = 0.00002
 PASSES = 3
 ROWS, TEST = 400000, 100000
