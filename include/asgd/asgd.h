@@ -179,7 +179,8 @@ ASGD_API asgd_status asgd_encoding_names(const asgd_encoding *e, const char *pat
                                          const asgd_source_options *options, const uint32_t *key,
                                          uint32_t n, char **names); /* [owner] */
 
-/* Names of users and items, of ratings; NULL where there is none of this number. */
+/* Ratings: the names of users and items, owned by the encoding, NULL where there is none of this number;
+ * and the number that a name has, false where training data lack it.  e NULL: no names. */
 ASGD_API const char *asgd_encoding_user(const asgd_encoding *e, uint32_t user); /* [any] */
 ASGD_API const char *asgd_encoding_item(const asgd_encoding *e, uint32_t item); /* [any] */
 ASGD_API bool        asgd_encoding_find_user(const asgd_encoding *e, const char *name,
@@ -187,7 +188,8 @@ ASGD_API bool        asgd_encoding_find_user(const asgd_encoding *e, const char 
 ASGD_API bool        asgd_encoding_find_item(const asgd_encoding *e, const char *name,
                                              uint32_t *item); /* [any] */
 
-/* A caller's ratings as a source: borrowed, all of them below users and items. */
+/* A caller's ratings as a source: rating [n] is borrowed and must outlive it.  Errors: EINVAL where there are
+ * none, a user is not below `users`, an item not below `items`, or a rating is not finite. */
 ASGD_API asgd_status asgd_source_ratings(asgd_source **out, const asgd_rating *rating, uint64_t n,
                                          uint32_t users, uint32_t items); /* [owner] */
 
@@ -198,7 +200,7 @@ typedef enum asgd_holdout {
     ASGD_HOLDOUT_LAST, /* the latest of each user; without times those that come last */
 } asgd_holdout;
 /* Ratings: two sources out of one, `part` of it (above 0, below 1) in *valid.  They have its numbers and
- * names, and live on their own. */
+ * names, and live on their own.  Errors: EINVAL (part, no ratings, by time without times), ENOMEM. */
 ASGD_API asgd_status asgd_source_split(const asgd_source *all, double part, asgd_holdout how,
                                        uint64_t seed, asgd_source **train,
                                        asgd_source **valid); /* [owner] */
@@ -291,8 +293,9 @@ typedef struct asgd_model_ops {
     /* Bytes of private memory a worker needs for batches of up to n examples; NULL: none.
      * It is zeroed once, aligned to 64 bytes, and kept between steps. */
     size_t (*scratch)(const void *self, uint32_t n);
-    /* Hot path: add the batch's losses to *st and emit the gradient of the mean over
-     * the batch's examples of weight * loss: an example of weight 2 counts as two.  Reads before it emits; allocates nothing, takes no lock, cannot fail. `random` is a
+    /* Hot path: add the batch's losses to *st and emit the gradient of the mean over the batch's
+     * examples of weight * loss: an example of weight 2 counts as two.  Reads before it emits;
+     * allocates nothing, takes no lock, cannot fail. `random` is a
      * seed of this batch's own, the same on every replay. */
     void (*step)(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
                  void *scratch, uint64_t random, asgd_stats *st);
@@ -312,7 +315,8 @@ typedef struct asgd_model asgd_model;
 /* An own model.  *self (self_bytes long, NULL where 0) is copied. */
 ASGD_API asgd_status asgd_model_new(asgd_model **out, const asgd_model_ops *ops, const void *self,
                                     const asgd_schema *d); /* [owner] */
-/* A model of the library: "linear", "softmax", "mlp", "fm", "ffm", "mf" or "bpr" with its options as "key=value key=value";
+/* A model of the library: "linear", "softmax", "mlp", "fm", "ffm", "mf" or "bpr" with its options as
+ * "key=value key=value";
  * NULL or "": the defaults.  asgd_model_help() lists them. */
 ASGD_API asgd_status asgd_model_named(asgd_model **out, const char *name, const char *options,
                                       const asgd_schema *d); /* [owner] */
@@ -386,17 +390,20 @@ ASGD_API asgd_status asgd_eval(const asgd_model *m, asgd_source *data, uint32_t 
 /* ---- users and items ---- */
 
 /* The metrics of a model's rankings on held-out ratings.  seen: what users have already, which is not
- * ranked, as the training data; NULL: nothing.  top 0: 10. */
+ * ranked, as the training data; NULL: nothing.  top 0: 10.  threads 0: one per core.  Errors: EMISMATCH (no
+ * model of users and items, or other data), EINVAL (top), ENOMEM. */
 ASGD_API asgd_status asgd_eval_ranking(const asgd_model *m, const asgd_source *data,
                                        const asgd_source *seen, uint32_t top, uint32_t threads,
                                        asgd_metrics *out); /* [owner] */
 /* The best items for n users (users NULL: 0, 1, ... n-1; any from schema.users on is an unknown one), of
  * all items, exactly: items and scores [n][top], best first, UINT32_MAX and NaN where there are no more.
- * Scores are what the model would predict.  top: 1 to 1000. */
+ * Scores are what the model would predict.  top: 1 to 1000.  exclude: ratings whose items their users are
+ * not given; NULL: none.  Errors as asgd_eval_ranking(). */
 ASGD_API asgd_status asgd_recommend(const asgd_model *m, const uint32_t *users, uint64_t n,
                                     uint32_t top, const asgd_source *exclude, uint32_t threads,
                                     uint32_t *items, float *scores); /* [owner] */
-/* The items most like n others, by the cosine of their factors. */
+/* The items most like n others, by the cosine of their factors: items and scores [n][top] as there, without
+ * the item itself.  Errors as there, and EINVAL where one of `of` is no item. */
 ASGD_API asgd_status asgd_similar_items(const asgd_model *m, const uint32_t *of, uint64_t n,
                                         uint32_t top, uint32_t threads, uint32_t *items,
                                         float *scores); /* [owner] */

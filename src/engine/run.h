@@ -60,7 +60,6 @@ typedef struct asgdi_worker {
     uint64_t  base;           /* run->version at the last merge */
     uint32_t  since_examples; /* since the last merge */
     uint32_t  since_updates;
-    bool      pending; /* the last merge left rows out */
     double    merge_seconds;
     uint64_t  damped; /* updates that were damped */
     asgdi_tau tau;

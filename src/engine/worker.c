@@ -45,7 +45,6 @@ static void merge(asgdi_worker *w, bool all)
     if (weight < 1) w->damped += w->since_updates;
     (all ? asgdi_merge : asgdi_merge_due)(&w->priv, &r->model->params, r->locks, r->k, r->workers,
                                           weight, &w->sink.step);
-    w->pending       = !all;
     uint64_t version = asgdi_add_relaxed(&r->version, w->since_updates);
     if (w->since_updates) asgdi_tau_add(&w->tau, version - w->base, w->since_updates);
     w->base           = version + w->since_updates;
@@ -252,7 +251,6 @@ static void work(asgdi_worker *w)
             asgdi_lease got = asgdi_lease_take(&r->leases, &w->lease);
             if (got == ASGDI_ALL_DONE) return;
             if (got == ASGDI_AT_GATE) {
-                if (r->private_rows && (w->since_updates || w->pending)) merge(w, true);
                 asgdi_backoff(&round);
                 continue;
             }

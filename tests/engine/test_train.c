@@ -211,6 +211,110 @@ static void runs_end_as_asked(void **state)
     problem_free(&p);
 }
 
+/* One parameter: how many examples were seen.  Of three examples of class 1 two are told right from the
+ * third epoch on, and the third so wrong then that the loss is higher. */
+enum { TURN = 3 };
+
+static asgd_status turning_shape(void *self, const asgd_schema *d, asgd_table *tables, int *n,
+                                 asgd_task *task, uint32_t *outputs)
+{
+    (void)self;
+    (void)d;
+    tables[0] = (asgd_table){.name = "seen", .rows = 1, .dim = 1};
+    *n        = 1;
+    *task     = ASGD_TASK_BINARY;
+    *outputs  = 1;
+    return ASGD_OK;
+}
+
+static void turning_step(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
+                         void *scratch, uint64_t random, asgd_stats *st)
+{
+    (void)self;
+    (void)w;
+    (void)scratch;
+    (void)random;
+    const float up = -1;
+    for (uint32_t i = 0; i < b->n; i++) asgd_emit_rows(g, 0, 0, 1, 1, &up, 1);
+    st->loss += b->n;
+    st->weight += b->n;
+}
+
+static void turning_predict(const void *self, const asgd_batch *b, const asgd_view *w,
+                            const asgd_sink *g, void *scratch, float *out, asgd_stats *st)
+{
+    (void)self;
+    (void)g;
+    (void)scratch;
+    const bool turned = asgd_row(&w[0], 0)[0] >= 3 * TURN;
+    for (uint32_t i = 0; i < b->n; i++) {
+        out[i] = !turned ? 0.4f : b->dense[i] > 2 ? 0.001f : 0.6f;
+        if (!st) continue;
+        st->loss -= log((double)out[i]);
+        st->weight += 1;
+        st->correct += out[i] > 0.5f;
+    }
+}
+
+static void a_met_target_is_kept(void **state)
+{
+    (void)state;
+    static const float          x[] = {1, 2, 3}, y[] = {1, 1, 1};
+    static const asgd_model_ops ops = {.name    = "turning",
+                                       .shape   = turning_shape,
+                                       .step    = turning_step,
+                                       .predict = turning_predict};
+    asgd_source                *s;
+    asgd_model                 *m;
+    asgd_result                 r;
+    ok(asgd_source_dense(&s, x, y, 3, 1, 2));
+    ok(asgd_model_new(&m, &ops, NULL, asgd_source_schema(s)));
+    const asgd_config c = {.workers  = 1,
+                           .batch    = 1,
+                           .epochs   = 10,
+                           .lr       = 1,
+                           .rule     = {.kind = ASGD_RULE_sgd},
+                           .valid    = s,
+                           .target   = "accuracy=0.6",
+                           .patience = 9};
+    ok(asgd_train(m, s, &c, &r));
+    assert_int_equal(r.end, ASGD_END_TARGET);
+    assert_true(r.valid.accuracy > 0.6 && r.valid.loss > 2);
+    assert_true(asgd_model_row(m, 0, 0)[0] ==
+                3 * TURN); /* not those of the first epoch, of less loss */
+    asgd_result_free(&r);
+    asgd_model_free(m);
+    asgd_source_close(s);
+}
+
+/* adagrad's steps shrink by themselves; those of a rule taken instead do not, unless the rate falls. */
+static void default_schedule_follows_the_rule(void **state)
+{
+    (void)state;
+    problem p;
+    problem_make(&p, 300, 20, 2, 1);
+    for (asgd_rule_kind rule = ASGD_RULE_sgd; rule < ASGD_RULES; rule++) {
+        asgd_model *m;
+        asgd_result r;
+        ok(asgd_model_named(&m, "linear", NULL, asgd_source_schema(p.source)));
+        const asgd_config c = {.workers  = 1,
+                               .epochs   = 4,
+                               .lr       = 0.001,
+                               .rule     = {.kind = rule},
+                               .valid    = p.source,
+                               .patience = ASGD_NEVER};
+        ok(asgd_train(m, p.source, &c, &r));
+        assert_true(r.n_history >= 4);
+        const bool constant = rule == ASGD_RULE_adagrad || rule == ASGD_RULE_ftrl;
+        if ((r.history[r.n_history - 1].lr == r.history[0].lr) != constant)
+            fail_msg("rule %s: lr from %g to %g", asgd_rule_name(rule), r.history[0].lr,
+                     r.history[r.n_history - 1].lr);
+        asgd_result_free(&r);
+        asgd_model_free(m);
+    }
+    problem_free(&p);
+}
+
 static void nonsense_is_refused(void **state)
 {
     (void)state;
@@ -253,6 +357,8 @@ int main(void)
         cmocka_unit_test(sequential_resumes_bit_for_bit),
         cmocka_unit_test(every_mode_and_rule_learns),
         cmocka_unit_test(runs_end_as_asked),
+        cmocka_unit_test(a_met_target_is_kept),
+        cmocka_unit_test(default_schedule_follows_the_rule),
         cmocka_unit_test(nonsense_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
