@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "data/arrange.h"
 #include "data/ratings.h"
 #include "model/users_items.h"
 
@@ -271,6 +272,44 @@ static void nonnegative_stays_so(void **state)
     asgd_source_close(s);
 }
 
+/* User 0 has all items but the last: nothing else may be drawn for them, whichever way items are drawn. */
+static void items_that_a_user_has_are_not_drawn(void **state)
+{
+    (void)state;
+    static const asgd_rating all[] = {{0, 0, 1}, {0, 1, 1}, {0, 2, 1},
+                                      {0, 3, 1}, {0, 4, 1}, {1, 5, 1}};
+    enum { ALL = sizeof all / sizeof all[0], ROUNDS = 200 };
+    for (int way = 0; way < 3; way++) {
+        const struct problem p = {"bpr", way == 2 ? "k=5 draw=popular" : "k=5", false};
+        fixture              f;
+        asgd_source         *s;
+        asgdi_arranged       a;
+        uint32_t             drawn = 0;
+        assert_int_equal(asgd_source_ratings(&s, all, ALL, USERS, ITEMS), ASGD_OK);
+        assert_int_equal(asgdi_arrange(&a, s, 1, 32, 3, 1, true), ASGD_OK);
+        const asgd_pool  pool = {.items    = way == 0 ? a.items : NULL,
+                                 .n_items  = ITEMS,
+                                 .rating   = a.rating,
+                                 .n_rating = ALL,
+                                 .seen     = &a.seen};
+        const asgd_batch b    = {.n = N, .features = USERS + ITEMS, .rating = all, .pool = &pool};
+        make(&f, &p, SHARED);
+        fixture_sink(&f, ASGDI_DISCARD, asgdk_best(), N, &b);
+        for (uint64_t round = 0; round < ROUNDS; round++) {
+            const asgdi_term *term = f.scratch;
+            asgd_stats        st   = {0};
+            memset(f.scratch, 0xff, N * sizeof *term);
+            f.m->ops.step(f.m->self, &b, f.views, &f.sink, f.scratch, round, &st);
+            for (uint32_t i = 0; i < N && term[i].user == 0; i++, drawn++)
+                assert_int_equal(term[i].other, ITEMS - 1);
+        }
+        assert_true(drawn > N * ROUNDS / 4); /* a few tries miss one item of six now and then */
+        fixture_free(&f);
+        asgdi_arranged_free(&a);
+        asgd_source_close(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +318,7 @@ int main(void)
         cmocka_unit_test(cold_ones_get_what_is_known),
         cmocka_unit_test(refuses_what_cannot_be_learnt),
         cmocka_unit_test(nonnegative_stays_so),
+        cmocka_unit_test(items_that_a_user_has_are_not_drawn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
