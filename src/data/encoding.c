@@ -49,8 +49,11 @@ static asgd_status make_index(asgd_encoding *e)
     e->slot = asgdi_calloc(n, sizeof *e->slot);
     if (!e->slot)
         return ASGD_FAIL(ENOMEM, "no memory for an encoding of %" PRIu32 " features", e->rows);
-    if (!fill(e, &twice))
+    if (!fill(e, &twice)) {
+        asgdi_free(e->slot); /* the next reader tries again */
+        e->slot = NULL;
         return ASGD_FAIL(EFORMAT, "feature %" PRIu32 " stands twice in an encoding", twice);
+    }
     asgdi_store_release(&e->indexed, 1);
     return ASGD_OK;
 }
