@@ -1,0 +1,158 @@
+/* exchange.h -- asynchronous SGD over processes, as one state machine.
+ *
+ * Every process trains on its own copy W of the parameters.  Rows are grouped in blocks; each block has an owner
+ * among the processes, which holds the master M.  For every block a process keeps S, the last master it merged:
+ *
+ *     read    d = W - S                          as the workers have it at that moment
+ *     send    d, with the version of S, a sequence number, and how many examples W includes
+ *     owner   M += weight * d;  replies with what of M the sender's S lacks
+ *     apply   W += M' - (S + d);  S = M'         so W - S is exactly the progress made since the read
+ *
+ * docs/exchange.md tells the protocol, its invariants and why they hold.
+ *
+ * It decides and does nothing else: it is given the time, frames, and what the workers have done; it hands out
+ * frames, corrections to W, and leases.  It reads no clock, draws no random numbers and knows no network, so
+ * the simulator and the tests run this very code.  All calls are by one thread. */
+#ifndef ASGDI_EXCHANGE_H
+#define ASGDI_EXCHANGE_H
+
+#include "exchange/codec.h"
+#include "exchange/link.h"
+#include "exchange/ranges.h"
+#include "params/params.h"
+
+typedef enum asgdi_clock {
+    ASGDI_CLOCK_ASYNC, /* nobody waits */
+    ASGDI_CLOCK_LAG,   /* nobody is more than max_lag updates ahead of the slowest (SSP: Ho et al. 2013) */
+    ASGDI_CLOCK_SYNC,  /* all take local_steps updates, then wait until their sum has come */
+} asgdi_clock;
+
+typedef enum asgdi_merging {
+    ASGDI_MERGE_DELTA,   /* M += d: everybody's progress is added up */
+    ASGDI_MERGE_MEAN,    /* M += d / processes */
+    ASGDI_MERGE_ELASTIC, /* M += a d, W -= a d, with a = elastic (EASGD: Zhang, Choromanska, LeCun 2015) */
+} asgdi_merging;
+
+typedef struct asgdi_exchange_config {
+    uint32_t self, size;
+    uint64_t run;
+    char     about[512]; /* what has to be the same in all processes, in words: model, data, options */
+
+    uint64_t total;    /* positions of the run */
+    uint32_t batch;    /* leases are multiples of it */
+    double   chunk_seconds; /* of work that a lease is to last */
+
+    asgdi_clock   clock;
+    uint64_t      max_lag;     /* updates */
+    uint32_t      local_steps; /* updates between rounds; 0: as often as `share` allows */
+    uint32_t      backup;      /* sync: the slowest this many are not waited for */
+    double        share;       /* of one core that exchanging may cost, 0..1 */
+    double        round_least, round_most; /* seconds between rounds */
+    asgdi_merging merging;
+    double        elastic;
+    asgdi_coding  coding;
+    double        outer_momentum; /* of the owner (delayed Nesterov: Liu et al. 2024); 0: none */
+
+    /* the governor (governor.h) */
+    double damp;      /* staleness beyond damp times the usual one is weighted down; infinite: never */
+    double drop;      /* beyond so many times, dropped; infinite: never */
+    double clip;      /* norms of deltas beyond so many times the usual one are cut to it; infinite: never */
+
+    double heartbeat; /* seconds between signs of life */
+    double dead_after; /* a process not heard of for so many seconds is given up */
+    double resend;    /* seconds after which what was not answered is sent again */
+    uint32_t least;   /* fewer processes than this left: stop */
+    double finish_seconds; /* longest wait at the end without anything happening */
+} asgdi_exchange_config;
+
+/* What the process's own workers have done, told before each step. */
+typedef struct asgdi_progress {
+    uint64_t updates, examples; /* entered into W, by this process */
+    double   rate;              /* examples/s, about */
+    double   cost;              /* seconds of a core that exchanging has taken so far */
+} asgdi_progress;
+
+/* Reads rows first..first+n-1 of a table as they are now, w and merged slots: to [n][stride]. */
+typedef void asgdi_read_rows(void *user, int table, uint64_t first, uint32_t n, float *to);
+
+/* Change of rows first..first+n-1 of a table, to be made between the workers' steps:
+ * W += by [n][stride], or W = by where `replace`. */
+typedef struct asgdi_correction {
+    int          table;
+    uint64_t     first;
+    uint32_t     n;
+    bool         replace;
+    const float *by;
+} asgdi_correction;
+
+typedef enum asgdi_stage {
+    ASGDI_JOINING,  /* processes are finding each other */
+    ASGDI_TRAINING,
+    ASGDI_FLUSHING, /* every example is done or the run was stopped: workers have stopped, deltas go out */
+    ASGDI_FETCHING, /* the final parameters come in */
+    ASGDI_FINISHED, /* W is the final master, the same bits in all processes that are left */
+    ASGDI_OUT,      /* the others have given this process up: it must stop, its work is not wanted */
+    ASGDI_FAILED,   /* asgdi_exchange_why() says why */
+} asgdi_stage;
+
+typedef struct asgdi_exchange asgdi_exchange;
+
+/* p: W, which `read` reads; its rows as they are now are what all processes begin with, and are copied.
+ * user: passed to read. */
+asgd_status asgdi_exchange_new(asgdi_exchange **out, const asgdi_exchange_config *c, const asgdi_params *p,
+                               asgdi_read_rows *read, void *user);
+void        asgdi_exchange_free(asgdi_exchange *x);
+
+/* ---- events in; now: seconds, never going back ---- */
+
+/* bytes of one frame, checked here: whatever is in them, nothing bad happens. */
+void asgdi_exchange_receive(asgdi_exchange *x, uint32_t from, const uint8_t *data, size_t bytes, double now);
+void asgdi_exchange_tick(asgdi_exchange *x, double now, const asgdi_progress *p);
+/* The corrections handed out last have been made. */
+void asgdi_exchange_corrected(asgdi_exchange *x);
+/* Reads of W from now on include these positions, which were leased to this process. */
+void asgdi_exchange_done(asgdi_exchange *x, asgdi_range r);
+/* The whole run is to end in good order, for this reason; any process may say so. */
+void asgdi_exchange_stop(asgdi_exchange *x, uint32_t why);
+
+/* ---- actions out ---- */
+
+/* The next frame to send, the caller's now; NULL: none. */
+asgdi_frame *asgdi_exchange_send(asgdi_exchange *x, uint32_t *to);
+/* Corrections to make; not again before asgdi_exchange_corrected().  Returns how many; what they point to is
+ * the exchange's and stays as it is till then. */
+uint32_t asgdi_exchange_corrections(asgdi_exchange *x, const asgdi_correction **out);
+/* Positions to work on now; false: none at the moment.  They come in the order they are to be done. */
+bool asgdi_exchange_lease(asgdi_exchange *x, asgdi_range *out);
+/* Workers must not begin another update: they are too far ahead (clocks lag and sync). */
+bool asgdi_exchange_hold(const asgdi_exchange *x);
+/* A process that was given up since the last call; false: none. */
+bool asgdi_exchange_lost(asgdi_exchange *x, uint32_t *process);
+
+/* ---- state ---- */
+
+asgdi_stage asgdi_exchange_stage(const asgdi_exchange *x);
+const char *asgdi_exchange_why(const asgdi_exchange *x); /* of FAILED and OUT */
+bool        asgdi_exchange_is_speaker(const asgdi_exchange *x); /* the lowest process left */
+uint32_t    asgdi_exchange_stopped(const asgdi_exchange *x); /* the reason given to stop; 0: none */
+/* Positions of the run done by all processes, as far as is known here. */
+uint64_t asgdi_exchange_examples(const asgdi_exchange *x);
+
+/* Examples of process q whose progress is in this process's copy of a block's master: of table and row.  At the
+ * end, summed over all processes: what the row has learnt from, the dead ones' included. */
+uint64_t asgdi_exchange_included(const asgdi_exchange *x, uint32_t q, int table, uint64_t row);
+
+typedef struct asgdi_exchange_counts {
+    uint64_t rounds, deltas, replies, resent;
+    uint64_t bytes_out, bytes_in;
+    uint64_t damped, dropped, clipped, quarantined; /* deltas */
+    uint64_t views;                                 /* times the membership changed */
+    uint32_t processes;                             /* left */
+    double   tau_sum, tau_count;                    /* staleness of deltas, in updates */
+    uint64_t tau_max;
+} asgdi_exchange_counts;
+void asgdi_exchange_count(const asgdi_exchange *x, asgdi_exchange_counts *out);
+/* Where everybody is, for a watchdog: text [bytes], always terminated. */
+void asgdi_exchange_describe(const asgdi_exchange *x, double now, char *text, size_t bytes);
+
+#endif
