@@ -123,7 +123,7 @@ static void take_grant(asgdi_exchange *x, asgdi_range r)
         no_memory(x);
         return;
     }
-    const uint32_t room = sizeof s->pending / sizeof *s->pending;
+    const uint32_t room                                    = sizeof s->pending / sizeof *s->pending;
     s->pending[(s->pending_first + s->n_pending++) % room] = r;
     s->left += r.hi - r.lo;
 }
@@ -232,7 +232,8 @@ void asgdi_supply_on_lease(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
 
 /* ---- a new keeper ---- */
 
-static void learn(asgdi_exchange *x, uint32_t process, const asgdi_ranges *done, const asgdi_ranges *held)
+static void learn(asgdi_exchange *x, uint32_t process, const asgdi_ranges *done,
+                  const asgdi_ranges *held)
 {
     uint64_t conflicts;
     if (!asgdi_queue_learn_done(&x->supply.queue, done) ||
@@ -271,7 +272,7 @@ void asgdi_supply_new_view(asgdi_exchange *x, asgdi_set lost)
 
 void asgdi_supply_on_queue_ask(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
 {
-    asgdi_supply *s = &x->supply;
+    asgdi_supply *s    = &x->supply;
     asgdi_ranges  done = {0};
     asgdi_writer  w;
     size_t        n = 0;
