@@ -88,7 +88,9 @@ static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t
                b->stride * sizeof(float));
         x->rows2[n++] = r;
     }
-    if (!asgdi_x_frame(x, ASGDI_REPLY, asgdi_reply_room(x, b), &w)) return;
+    /* of n rows: some may take more bytes than all, whose numbers need not be said */
+    const size_t room = 64 + (size_t)x->c.size * 16 + asgdi_encode_bound(ASGDI_FLOAT32, &shape, n);
+    if (!asgdi_x_frame(x, ASGDI_REPLY, room, &w)) return;
     asgdi_put_u32(&w, (uint32_t)(b - x->block));
     asgdi_put_u64(&w, seq);
     asgdi_put_u64(&w, m->version.term);
