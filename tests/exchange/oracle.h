@@ -1,0 +1,189 @@
+/* oracle.h -- what must have come of a run of a cluster, exactly.
+ *
+ * A world is what a process that finished believes to be left.  In it
+ *  - all that finished have the same parameters, bit for bit;
+ *  - each row is what it began as plus the contributions of the first included(q, row) examples that process q
+ *    did, of every q, dead ones too: nothing is lost, nothing is there twice;
+ *  - of those that finished, all that they did is in;
+ *  - every position was done by one that finished, or by a dead one whose contributions are all in; without
+ *    deaths exactly once.
+ * Only where processes were cut from each other for longer than dead_after may there be two worlds. */
+#ifndef ORACLE_H
+#define ORACLE_H
+
+#include "cluster.h"
+
+static inline bool finished(const cluster *c, uint32_t q)
+{
+    return c->member[q].stage == ASGDI_FINISHED && !asgdi_simnet_killed(c->net, q);
+}
+
+/* q is in the world of x. */
+static inline bool counts_on(const cluster *c, uint32_t x, uint32_t q)
+{
+    return !c->member[x].lost[q] || c->member[x].lost_at[q] > c->member[x].finished_at;
+}
+
+static inline uint64_t included(const cluster *c, uint32_t x, uint32_t q, const touch *t)
+{
+    return asgdi_exchange_included(c->member[x].x, q, t->table, t->row);
+}
+
+/* Merging that adds up, and loses nothing to rounding. */
+static inline bool is_exact(const cluster_config *c)
+{
+    const asgdi_exchange_config *x = &c->exchange;
+    return x->merging == ASGDI_MERGE_DELTA && x->coding == ASGDI_FLOAT32 &&
+           !(x->outer_momentum > 0) && !(x->clock == ASGDI_CLOCK_SYNC && x->backup > 0);
+}
+
+static inline void check_ends(cluster *c)
+{
+    uint32_t any = 0, lives = 0;
+    for (uint32_t q = 0; q < c->c.size; q++) lives += !asgdi_simnet_killed(c->net, q);
+    for (uint32_t q = 0; q < c->c.size; q++) {
+        const member *m = &c->member[q];
+        if (asgdi_simnet_killed(c->net, q)) continue;
+        any += finished(c, q);
+        if (m->stage == ASGDI_FAILED &&
+            !(c->c.exchange.least > 1 && (lives < c->c.exchange.least || c->c.may_split)))
+            WRONG(c, "process %u failed: %s", q, asgdi_exchange_why(m->x));
+        if (m->stage == ASGDI_OUT && !c->c.may_split)
+            WRONG(c, "process %u is out: %s", q, asgdi_exchange_why(m->x));
+    }
+    if (any == 0 && c->c.exchange.least <= 1) WRONG(c, "nobody finished");
+}
+
+static inline bool same_params(const cluster *c, uint32_t x, uint32_t y, int *table, uint64_t *at)
+{
+    const asgdi_params *p = &c->member[x].w, *q = &c->member[y].w;
+    for (int t = 0; t < TABLES; t++)
+        for (uint64_t i = 0; i < p->table[t].info.rows * p->table[t].stride; i++)
+            if (memcmp(&p->table[t].master[i], &q->table[t].master[i], sizeof(float)) != 0) {
+                *table = t;
+                *at    = i;
+                return false;
+            }
+    return true;
+}
+
+static inline void check_worlds(cluster *c)
+{
+    for (uint32_t x = 0; x < c->c.size; x++)
+        for (uint32_t y = 0; y < x; y++) {
+            int      t;
+            uint64_t i;
+            if (!finished(c, x) || !finished(c, y)) continue;
+            bool one = counts_on(c, x, y) && counts_on(c, y, x);
+            if (!one && !c->c.may_split)
+                WRONG(c, "processes %u and %u both finished, without each other", y, x);
+            if (one && !same_params(c, x, y, &t, &i))
+                WRONG(c, "table %d, float %llu is %.9g in process %u, %.9g in process %u", t,
+                      (unsigned long long)i, (double)c->member[y].w.table[t].master[i], y,
+                      (double)c->member[x].w.table[t].master[i], x);
+        }
+}
+
+/* What the parameters of x must be is put into `want`. */
+static inline void add_up(const cluster *c, uint32_t x, asgdi_params *want)
+{
+    for (uint32_t q = 0; q < c->c.size; q++)
+        for (uint64_t n = 0; n < c->member[q].n_done; n++)
+            for (uint32_t i = 0; i < c->c.touched; i++) {
+                touch              t     = example_touches(&c->c, c->member[q].order[n], i);
+                const asgdi_table *table = &want->table[t.table];
+                if (n >= included(c, x, q, &t)) continue;
+                for (size_t part = 0; part < table->stride; part += table->pad)
+                    table->master[t.row * table->stride + part + t.column] += t.by;
+            }
+}
+
+static inline void check_sums(cluster *c, uint32_t x)
+{
+    const bool   exact = is_exact(&c->c);
+    asgdi_params want;
+    if (!fill(&c->c, &want)) {
+        WRONG(c, "no memory");
+        return;
+    }
+    add_up(c, x, &want);
+    for (int t = 0; t < TABLES; t++)
+        for (uint64_t i = 0; i < want.table[t].info.rows * want.table[t].stride; i++) {
+            float is = c->member[x].w.table[t].master[i], should = want.table[t].master[i];
+            if (exact ? is == should : fabsf(is - should) <= 1e-3f * (1 + fabsf(should))) continue;
+            WRONG(c, "process %u, table %d, row %llu, float %llu is %.9g, not %.9g", x, t,
+                  (unsigned long long)(i / want.table[t].stride),
+                  (unsigned long long)(i % want.table[t].stride), (double)is, (double)should);
+        }
+    asgdi_params_free(&want);
+}
+
+/* Whether all of an example that q did as its n-th is in the parameters of x. */
+static inline bool all_in(const cluster *c, uint32_t x, uint32_t q, uint64_t n)
+{
+    bool in = true;
+    for (uint32_t i = 0; i < c->c.touched; i++) {
+        touch t = example_touches(&c->c, c->member[q].order[n], i);
+        in      = in && n < included(c, x, q, &t);
+    }
+    return in;
+}
+
+static inline void check_positions(cluster *c, uint32_t x)
+{
+    const uint64_t total = c->c.exchange.total;
+    uint8_t       *times = calloc(total, 1);
+    bool           death = false, stopped = asgdi_exchange_stopped(c->member[x].x) != 0;
+    if (!times) abort();
+    for (uint32_t q = 0; q < c->c.size; q++) {
+        death = death || !counts_on(c, x, q);
+        for (uint64_t n = 0; n < c->member[q].n_done; n++) {
+            bool in = all_in(c, x, q, n);
+            if (!in && counts_on(c, x, q))
+                WRONG(c, "example %llu of process %u is not in process %u", (unsigned long long)n,
+                      q, x);
+            if (in && times[c->member[q].order[n]] < 255) times[c->member[q].order[n]]++;
+        }
+    }
+    for (uint64_t e = 0; e < total; e++) {
+        if (times[e] == 0 && !stopped)
+            WRONG(c, "position %llu was not done, says process %u", (unsigned long long)e, x);
+        if (times[e] > 1 && !death)
+            WRONG(c, "position %llu was done %d times", (unsigned long long)e, times[e]);
+        c->repeated += times[e] > 1;
+    }
+    free(times);
+}
+
+static inline bool anybody_died(const cluster *c)
+{
+    for (uint32_t x = 0; x < c->c.size; x++)
+        for (uint32_t q = 0; q < c->c.size; q++)
+            if (finished(c, x) && !counts_on(c, x, q)) return true;
+    return false;
+}
+
+static inline void cluster_check(cluster *c)
+{
+    if (c->wrong[0]) return;
+    check_ends(c);
+    check_worlds(c);
+    if (c->c.exchange.clock == ASGDI_CLOCK_LAG && c->c.lag_holds && c->lag > c->c.exchange.max_lag)
+        WRONG(c, "a process was %llu updates ahead, more than %llu", (unsigned long long)c->lag,
+              (unsigned long long)c->c.exchange.max_lag);
+    /* a dead process leaves behind what a coarse coding had not sent yet */
+    if (c->c.exchange.merging != ASGDI_MERGE_DELTA || c->c.exchange.outer_momentum > 0 ||
+        (c->c.exchange.clock == ASGDI_CLOCK_SYNC && c->c.exchange.backup) ||
+        (!is_exact(&c->c) && anybody_died(c)))
+        return;
+    for (uint32_t x = 0; x < c->c.size && !c->wrong[0]; x++) {
+        bool seen = false; /* one of each world is enough: they are the same bits */
+        for (uint32_t y = 0; y < x; y++)
+            seen = seen || (finished(c, y) && counts_on(c, x, y) && counts_on(c, y, x));
+        if (!finished(c, x) || seen) continue;
+        check_sums(c, x);
+        check_positions(c, x);
+    }
+}
+
+#endif

@@ -1,0 +1,256 @@
+/* scenario.h -- a cluster and what happens to it, all decided by one seed; seed % KINDS is the kind of faults. */
+#ifndef SCENARIO_H
+#define SCENARIO_H
+
+#include "oracle.h"
+
+typedef enum seed_kind {
+    KIND_NONE,
+    KIND_DELAY,
+    KIND_LOSS, /* with repetition and reordering */
+    KIND_SHORT_CUT,
+    KIND_LONG_CUT,
+    KIND_SHORT_PAUSE,
+    KIND_LONG_PAUSE,
+    KIND_KILL,
+    KIND_KILL_LOSS,
+    KIND_STOP,
+    KIND_MIXED,
+    KINDS
+} seed_kind;
+
+static const char *const kind_name[KINDS] = {
+    "none",       "delay", "loss",           "short cut", "long cut", "short pause",
+    "long pause", "kills", "kills and loss", "stop",      "mixed",
+};
+
+/* Random numbers in the order they are asked for. */
+typedef struct dice {
+    uint64_t seed, n;
+} dice;
+
+static inline uint64_t roll(dice *d)
+{
+    return draw_bits(d->seed, STREAM_SCENARIO, d->n++);
+}
+
+static inline uint32_t roll_to(dice *d, uint32_t least, uint32_t most)
+{
+    return least + (uint32_t)(roll(d) % (most - least + 1));
+}
+
+static inline bool roll_is(dice *d, double probability)
+{
+    return (double)asgdi_uniform(roll(d)) < probability;
+}
+
+static inline double roll_between(dice *d, double least, double most)
+{
+    return least + (most - least) * (double)asgdi_uniform(roll(d));
+}
+
+/* Evenly by magnitude. */
+static inline double roll_log(dice *d, double least, double most)
+{
+    return least * pow(most / least, (double)asgdi_uniform(roll(d)));
+}
+
+/* ---- what happens ---- */
+
+static inline void roll_who(dice *d, const cluster_config *c, uint32_t n, fault *f)
+{
+    while (n > 0) {
+        uint32_t q = roll_to(d, 0, c->size - 1);
+        n -= !f->who[q];
+        f->who[q] = 1;
+    }
+}
+
+/* Mostly somewhere in training, sometimes close to a change of stage. */
+static inline fault *roll_fault(dice *d, cluster_config *c, fault_kind kind, double lasts)
+{
+    static const asgdi_stage stages[] = {ASGDI_JOINING,  ASGDI_TRAINING, ASGDI_TRAINING,
+                                         ASGDI_TRAINING, ASGDI_FLUSHING, ASGDI_FETCHING,
+                                         ASGDI_FINISHED};
+    fault                   *f        = &c->fault[c->n_faults++];
+    *f                                = (fault){
+                                       .kind = kind, .stage = stages[roll(d) % (sizeof stages / sizeof *stages)], .lasts = lasts};
+    if (f->stage == ASGDI_TRAINING)
+        f->after = roll_between(d, 0, c->seconds);
+    else
+        f->after = roll_log(d, 1e-4, 0.2);
+    return f;
+}
+
+static inline void roll_kills(dice *d, cluster_config *c)
+{
+    const uint32_t most = c->size - 1;
+    const uint32_t n    = roll_is(d, 0.5) ? 1 : roll_to(d, 1, most);
+    fault          all  = {0};
+    roll_who(d, c, n, &all);
+    for (uint32_t q = 0; q < c->size; q++)
+        if (all.who[q]) roll_fault(d, c, FAULT_KILL, 0)->who[q] = 1;
+}
+
+static inline void roll_cut(dice *d, cluster_config *c, double lasts)
+{
+    fault *f = roll_fault(d, c, roll_is(d, 0.5) ? FAULT_SPLIT : FAULT_CUT, lasts);
+    roll_who(d, c, f->kind == FAULT_SPLIT ? roll_to(d, 1, c->size - 1) : roll_to(d, 2, c->size), f);
+}
+
+static inline void roll_pause(dice *d, cluster_config *c, double lasts)
+{
+    roll_who(d, c, roll_to(d, 1, c->size), roll_fault(d, c, FAULT_PAUSE, lasts));
+}
+
+static inline void roll_loss(dice *d, cluster_config *c)
+{
+    c->net.loss   = roll_log(d, 0.001, 0.3);
+    c->net.repeat = roll_log(d, 0.001, 0.3);
+    c->may_split = c->may_split || c->net.loss > 0.05; /* many signs of life may be lost in a row */
+    c->lag_holds = false;
+}
+
+static inline void roll_stop(dice *d, cluster_config *c)
+{
+    fault *f = roll_fault(d, c, FAULT_STOP, 0);
+    f->stage = ASGDI_TRAINING;
+    roll_who(d, c, roll_is(d, 0.7) ? 1 : c->size, f);
+}
+
+static inline void roll_mixture(dice *d, cluster_config *c)
+{
+    const double dead = c->exchange.dead_after;
+    if (roll_is(d, 0.7)) roll_loss(d, c);
+    if (roll_is(d, 0.7)) roll_kills(d, c);
+    for (uint32_t n = roll_to(d, 0, 3); n > 0; n--) {
+        double lasts = dead * roll_log(d, 0.1, 4);
+        c->may_split = c->may_split || lasts > 0.6 * dead;
+        switch (roll(d) % 3) {
+        case 0: roll_cut(d, c, lasts); break;
+        case 1: roll_pause(d, c, lasts); break;
+        default: roll_fault(d, c, FAULT_STORM, lasts); break;
+        }
+    }
+    c->may_split = c->may_split || c->n_faults > 0;
+    if (roll_is(d, 0.1)) roll_stop(d, c);
+    if (roll_is(d, 0.1)) c->exchange.least = 2;
+}
+
+static inline void roll_faults(dice *d, cluster_config *c, seed_kind k)
+{
+    const double dead = c->exchange.dead_after;
+    if (k != KIND_NONE && k != KIND_STOP) {
+        c->net.law   = (asgdi_simlaw)(roll(d) % ASGDI_SIMLAWS);
+        c->net.delay = roll_log(d, 1e-4, 5e-3);
+    }
+    if (k != KIND_NONE) c->net.ordered = roll_is(d, 0.3);
+    c->lag_holds = k == KIND_NONE || k == KIND_DELAY;
+    c->may_split = k == KIND_LONG_CUT || k == KIND_LONG_PAUSE;
+    switch (k) {
+    case KIND_LOSS: roll_loss(d, c); break;
+    case KIND_SHORT_CUT: roll_cut(d, c, dead * roll_between(d, 0.05, 0.5)); break;
+    case KIND_LONG_CUT: roll_cut(d, c, dead * roll_between(d, 0.8, 4)); break;
+    case KIND_SHORT_PAUSE: roll_pause(d, c, dead * roll_between(d, 0.05, 0.5)); break;
+    case KIND_LONG_PAUSE: roll_pause(d, c, dead * roll_between(d, 0.8, 4)); break;
+    case KIND_KILL_LOSS: roll_loss(d, c); /* fall through */
+    case KIND_KILL: roll_kills(d, c); break;
+    case KIND_STOP: roll_stop(d, c); break;
+    case KIND_MIXED: roll_mixture(d, c); break;
+    case KIND_NONE:
+    case KIND_DELAY:
+    case KINDS: break;
+    }
+}
+
+/* ---- who it happens to ---- */
+
+static inline void roll_tables(dice *d, cluster_config *c)
+{
+    static const char *const name[TABLES] = {"dense", "many", "sparse"};
+    static const uint32_t    dims[]       = {4, 8, 10, 24, 40};
+    c->table[0] =
+        (asgd_table){.rows = roll_to(d, 1, 6), .dim = dims[roll(d) % (sizeof dims / sizeof *dims)]};
+    c->table[1] = (asgd_table){.rows = (uint64_t)roll_log(d, 50, 12000), .dim = 1};
+    c->table[2] = (asgd_table){.rows = (uint64_t)roll_log(d, 50, 1500), .dim = 8};
+    for (int t = 0; t < TABLES; t++) {
+        snprintf(c->table[t].name, sizeof c->table[t].name, "%s", name[t]);
+        if (t > 0 && roll_is(d, 0.5)) c->table[t].flags = ASGD_TABLE_BY_FEATURE;
+    }
+    c->rule    = roll_is(d, 0.2) ? ASGD_RULE_adagrad : ASGD_RULE_sgd;
+    c->touched = roll_to(d, 2, MOST_TOUCHED);
+    c->largest = roll_to(d, 1, 3);
+}
+
+static inline void roll_workers(dice *d, cluster_config *c)
+{
+    c->seconds        = roll_log(d, 0.2, 2);
+    c->workers        = roll_to(d, 1, MOST_WORKERS);
+    c->spread         = roll_is(d, 0.5) ? 20 : roll_log(d, 1, 20);
+    c->exchange.total = roll_to(d, 1, 10) * roll_to(d, 1, 100);
+    c->exchange.batch = roll_is(d, 0.5) ? 1 : roll_to(d, 1, 8);
+    c->example =
+        c->seconds * c->size * c->workers / (double)c->exchange.total / (1 + c->spread / 4);
+    c->tick           = roll_log(d, 0.001, 0.02);
+    c->step_cost      = roll_log(d, 1e-6, 1e-4);
+    c->correcting     = roll_is(d, 0.3) ? 0 : roll_log(d, 1e-4, 0.03);
+    c->saving         = roll_log(d, 1e-4, 1);
+    c->finish_updates = roll_is(d, 0.5);
+    c->late           = roll_is(d, 0.5) ? 0 : roll_to(d, 1, 10);
+}
+
+static inline void roll_flavour(dice *d, asgdi_exchange_config *x)
+{
+    const double p = roll_between(d, 0, 1);
+    x->local_steps = roll_is(d, 0.2) ? roll_to(d, 1, 20) : 0;
+    x->max_lag     = roll_to(d, 1, 30);
+    if (p < 0.5) return;
+    if (p < 0.62) {
+        x->clock = ASGDI_CLOCK_LAG;
+    } else if (p < 0.78) {
+        x->clock  = ASGDI_CLOCK_SYNC;
+        x->backup = p < 0.74 ? 0 : roll_to(d, 1, 2);
+    } else if (p < 0.9) {
+        x->coding = (asgdi_coding)roll_to(d, ASGDI_BF16, ASGDI_CODINGS - 1);
+    } else if (p < 0.94) {
+        x->merging = ASGDI_MERGE_MEAN;
+    } else if (p < 0.98) {
+        x->merging = ASGDI_MERGE_ELASTIC;
+        x->elastic = roll_between(d, 0.1, 0.9);
+    } else {
+        x->outer_momentum = 0.5;
+    }
+}
+
+static inline seed_kind scenario(uint64_t seed, cluster_config *c)
+{
+    dice            d = {.seed = seed};
+    const seed_kind k = (seed_kind)(seed % KINDS);
+    *c                = (cluster_config){.seed = seed, .size = roll_to(&d, 1, MOST_PROCESSES)};
+    if (c->size == 1 && k != KIND_NONE && k != KIND_STOP && k != KIND_DELAY) c->size = 2;
+    roll_tables(&d, c);
+    roll_workers(&d, c);
+    asgdi_exchange_config *x = &c->exchange;
+    x->size                  = c->size;
+    x->run                   = asgdi_mix(seed);
+    x->chunk_seconds         = roll_log(&d, 0.02, 0.5);
+    x->share                 = roll_log(&d, 0.01, 1);
+    x->round_least           = roll_log(&d, 1e-4, 0.05);
+    x->round_most            = 0.2;
+    x->damp = x->drop = x->clip = INFINITY;
+    x->heartbeat                = roll_between(&d, 0.02, 0.1);
+    x->dead_after               = roll_between(&d, 0.6, 1);
+    x->join_seconds             = 2;
+    x->resend                   = roll_between(&d, 0.03, 0.2);
+    x->least                    = 1;
+    snprintf(x->about, sizeof x->about, "whole numbers, %llu", (unsigned long long)seed);
+    roll_flavour(&d, x);
+    c->net = (asgdi_simnet_config){.size = c->size, .seed = seed, .delay = 0.001, .ordered = true};
+    if (roll_is(&d, 0.2)) c->net.rate = roll_log(&d, 2e5, 1e8);
+    roll_faults(&d, c, k);
+    c->hearing  = 2 * x->heartbeat + 2 * c->tick + 200 * c->net.delay;
+    c->patience = 60;
+    return k;
+}
+
+#endif

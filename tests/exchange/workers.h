@@ -1,0 +1,365 @@
+/* workers.h -- processes that train together, in virtual time: what they are made of, and their toy workers.
+ *
+ * A worker does one example at a time, at a speed of its own that changes in bursts.  Example e adds small whole
+ * numbers to a few coordinates, which are a function of (seed, e): sums of them are exact in floats, whatever their
+ * order, so that what came of a run can be told exactly (oracle.h).  Each process keeps the order in which it did
+ * its examples.  Nothing here fails a test: what went wrong is a sentence in cluster.wrong. */
+#ifndef WORKERS_H
+#define WORKERS_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "exchange/exchange.h"
+#include "sim/net.h"
+
+enum {
+    MOST_PROCESSES = 8,
+    MOST_WORKERS   = 3,
+    MOST_FAULTS    = 24,
+    TABLES         = 3,
+    MOST_TOUCHED   = 8, /* coordinates of an example */
+    QUEUED         = 4, /* leases a process takes ahead of its workers */
+    STAGES         = ASGDI_FAILED + 1,
+    INBOX          = 4096,
+    STOP_REASON    = 7,
+};
+
+typedef enum fault_kind {
+    FAULT_CUT,
+    FAULT_SPLIT,
+    FAULT_PAUSE,
+    FAULT_KILL,
+    FAULT_STORM,
+    FAULT_STOP
+} fault_kind;
+
+#define STORM_LOSS 0.6
+
+/* Something goes wrong `after` seconds after the first process has reached a stage. */
+typedef struct fault {
+    fault_kind  kind;
+    asgdi_stage stage;
+    double      after, lasts;
+    uint8_t who[MOST_PROCESSES]; /* 1: it happens to them (pause, kill); on one side (split, cut) */
+} fault;
+
+typedef struct cluster_config {
+    uint64_t              seed;
+    uint32_t              size, workers;
+    asgdi_exchange_config exchange; /* of all of them, but for `self` */
+    asgdi_simnet_config   net;
+    asgd_table            table[TABLES];
+    asgd_rule_kind        rule; /* whose slots rows have; they are added to like w */
+    uint32_t touched, largest;  /* coordinates of an example, and what is added: up to that */
+    double   example, spread;   /* seconds of the fastest worker's, times up to `spread` */
+    double   seconds;           /* that training is to take, about */
+    double   tick;              /* seconds between steps of an exchange */
+    double   step_cost;         /* what a step is said to cost, in seconds of a core */
+    double   correcting;        /* longest time from corrections to their being made */
+    double   saving;  /* longest time from the speaker's having finished to its having saved */
+    double   hearing; /* time after which all know who is at work */
+    bool     finish_updates; /* workers that are to stop finish them */
+    uint32_t late;           /* examples that are told to be done so many later */
+    fault    fault[MOST_FAULTS];
+    uint32_t n_faults;
+    bool     may_split; /* processes may be given up that are not dead */
+    bool     lag_holds; /* nothing keeps processes from hearing of each other */
+    double   patience;  /* seconds from the last fault's end to the end of it all */
+} cluster_config;
+
+typedef struct worker {
+    asgdi_range update; /* what is left of it; empty: none */
+    uint64_t    examples;
+} worker;
+
+typedef struct member {
+    asgdi_exchange    *x;
+    asgdi_params       w;
+    bool               left; /* it is no longer stepped: dead, done with all, given up or failed */
+    asgdi_stage        stage;
+    double             epoch; /* what its clock shows when the cluster's shows 0 */
+    asgdi_range        lease[QUEUED];
+    uint32_t           n_leases;
+    worker             worker[MOST_WORKERS];
+    uint64_t          *order; /* positions, as they were done */
+    uint64_t           n_done, n_told;
+    size_t             order_room;
+    uint64_t           begun, updates;
+    double             busy_since;           /* infinite: it has nothing to do */
+    uint64_t           lead[MOST_PROCESSES]; /* over each other one, when that had nothing to do */
+    asgdi_simnet_event inbox[INBOX];
+    uint32_t           in_inbox;
+    bool               soon; /* a step is due before the next tick */
+    bool               still, saved;
+    uint32_t           n_corrections;
+    const asgdi_correction *correction;
+    uint64_t                correction_sum;
+    uint64_t                steps, drawn;
+    uint8_t                 lost[MOST_PROCESSES]; /* whom it gave up, and when */
+    double                  lost_at[MOST_PROCESSES], finished_at;
+} member;
+
+typedef struct cluster {
+    cluster_config c;
+    asgdi_simnet  *net;
+    member         member[MOST_PROCESSES];
+    bool           reached[STAGES]; /* by anybody */
+    bool           begun[MOST_FAULTS];
+    double         last_fault, ended;
+    bool           trace;
+    uint64_t       repeated;    /* positions */
+    uint64_t       lag;         /* the largest that was seen, in updates */
+    char           wrong[1024]; /* the first thing that went wrong */
+} cluster;
+
+#define WRONG(c, ...)                                                            \
+    do {                                                                         \
+        if (!(c)->wrong[0]) snprintf((c)->wrong, sizeof(c)->wrong, __VA_ARGS__); \
+    } while (0)
+
+/* ---- what an example does ---- */
+
+typedef struct touch {
+    int      table;
+    uint64_t row;
+    uint32_t column;
+    float    by;
+} touch;
+
+static inline uint64_t draw_bits(uint64_t seed, uint64_t stream, uint64_t i)
+{
+    return asgdi_random(seed, UINT64_C(0x7e57) << 40 | stream, i);
+}
+
+static inline double draw_01(uint64_t seed, uint64_t stream, uint64_t i)
+{
+    return (double)asgdi_uniform(draw_bits(seed, stream, i));
+}
+
+enum { STREAM_TOUCH = 1, STREAM_START, STREAM_SPEED, STREAM_BURST, STREAM_STEP, STREAM_SCENARIO };
+
+static inline touch example_touches(const cluster_config *c, uint64_t e, uint32_t i)
+{
+    uint64_t          a = draw_bits(c->seed, STREAM_TOUCH, e * MOST_TOUCHED + i), b = asgdi_mix(a);
+    touch             t     = {.table = i == 0 ? 0 : (int)(1 + a % (TABLES - 1))};
+    const asgd_table *table = &c->table[t.table];
+    double            u     = (double)asgdi_uniform(b);
+    t.row    = (uint64_t)((double)table->rows * u * u * u); /* the first rows are frequent ones */
+    t.column = (uint32_t)(a >> 8) % table->dim;
+    uint32_t by = 1 + (uint32_t)(a >> 40) % c->largest;
+    t.by        = a >> 63 ? (float)by : -(float)by;
+    return t;
+}
+
+static inline float start_value(uint64_t seed, int table, uint64_t row, uint32_t column)
+{
+    return (float)(draw_bits(seed, STREAM_START, (row << 8 | column) * TABLES + (uint64_t)table) %
+                   17) -
+           8;
+}
+
+/* ---- making and ending ---- */
+
+static inline double cluster_now(const cluster *c)
+{
+    return asgdi_simnet_now(c->net);
+}
+
+static inline void read_rows(void *user, int table, uint64_t first, uint32_t n, float *to)
+{
+    const asgdi_table *t = &((const asgdi_params *)user)->table[table];
+    memcpy(to, t->master + first * t->stride, n * t->stride * sizeof *to);
+}
+
+static inline bool fill(const cluster_config *c, asgdi_params *p)
+{
+    if (asgdi_params_init(p, c->table, TABLES, 1) != ASGD_OK ||
+        asgdi_params_set_rule(p, c->rule) != ASGD_OK)
+        return false;
+    for (int t = 0; t < TABLES; t++)
+        for (uint64_t r = 0; r < p->table[t].info.rows; r++)
+            for (uint32_t k = 0; k < p->table[t].info.dim; k++)
+                p->table[t].master[r * p->table[t].stride + k] = start_value(c->seed, t, r, k);
+    return true;
+}
+
+enum { ALARM_TICK, ALARM_SOON, ALARM_CORRECT, ALARM_SAVED, ALARM_WORK };
+
+static inline bool cluster_new(cluster *c, const cluster_config *config)
+{
+    *c = (cluster){.c = *config};
+    if (asgdi_simnet_new(&c->net, &config->net) != ASGD_OK) {
+        WRONG(c, "no network: %s", asgd_errmsg());
+        return false;
+    }
+    for (uint32_t q = 0; q < config->size; q++) {
+        member               *m = &c->member[q];
+        asgdi_exchange_config x = config->exchange;
+        x.self                  = q;
+        m->busy_since           = INFINITY;
+        m->epoch                = 1000 * draw_01(config->seed, STREAM_STEP, q);
+        if (!fill(config, &m->w) ||
+            asgdi_exchange_new(&m->x, &x, &m->w, read_rows, &m->w) != ASGD_OK) {
+            WRONG(c, "process %u was not made: %s", q, asgd_errmsg());
+            return false;
+        }
+        asgdi_simnet_alarm(
+            c->net, q, draw_01(config->seed, STREAM_STEP, 100 + q) * config->tick * 20, ALARM_TICK);
+    }
+    return true;
+}
+
+static inline void cluster_free(cluster *c)
+{
+    for (uint32_t q = 0; q < c->c.size; q++) {
+        member *m = &c->member[q];
+        for (uint32_t i = 0; i < m->in_inbox; i++) asgdi_frame_free(m->inbox[i].frame);
+        asgdi_exchange_free(m->x);
+        asgdi_params_free(&m->w);
+        free(m->order);
+    }
+    asgdi_simnet_free(c->net);
+}
+
+/* ---- workers ---- */
+
+static inline double worker_slowness(const cluster *c, uint32_t q, uint32_t w)
+{
+    return c->c.example * pow(c->c.spread, draw_01(c->c.seed, STREAM_SPEED, q * MOST_WORKERS + w));
+}
+
+static inline double work_seconds(const cluster *c, uint32_t q, uint32_t w)
+{
+    static const double burst[] = {0.3, 1, 1, 1, 1, 1, 2, 6};
+    const worker       *k       = &c->member[q].worker[w];
+    uint64_t            who     = (q * MOST_WORKERS + w + 1) << 8;
+    uint64_t            luck    = draw_bits(c->c.seed, STREAM_BURST + who, k->examples / 40);
+    double              jitter  = 0.5 + draw_01(c->c.seed, STREAM_SPEED + who, k->examples);
+    return worker_slowness(c, q, w) * jitter * burst[luck % 8];
+}
+
+static inline double member_rate(const cluster *c, uint32_t q)
+{
+    double rate = 0;
+    for (uint32_t w = 0; w < c->c.workers; w++) rate += 1 / worker_slowness(c, q, w);
+    return rate;
+}
+
+static inline void add_example(cluster *c, member *m, uint64_t e)
+{
+    for (uint32_t i = 0; i < c->c.touched; i++) {
+        touch              t     = example_touches(&c->c, e, i);
+        const asgdi_table *table = &m->w.table[t.table];
+        for (size_t part = 0; part < table->stride; part += table->pad)
+            table->master[t.row * table->stride + part + t.column] += t.by;
+    }
+    if (m->n_done == m->order_room) {
+        m->order_room  = m->order_room ? 2 * m->order_room : 256;
+        uint64_t *more = realloc(m->order, m->order_room * sizeof *more);
+        if (!more) abort();
+        m->order = more;
+    }
+    m->order[m->n_done++] = e;
+}
+
+/* All but the last `keep` examples are told to be done, neighbours together. */
+static inline void tell_done(member *m, uint64_t keep)
+{
+    while (m->n_told + keep < m->n_done) {
+        asgdi_range r = {m->order[m->n_told], m->order[m->n_told] + 1};
+        for (m->n_told++; m->n_told + keep < m->n_done && m->order[m->n_told] == r.hi; m->n_told++)
+            r.hi++;
+        asgdi_exchange_done(m->x, r);
+    }
+}
+
+static inline bool at_work(const worker *k)
+{
+    return k->update.lo < k->update.hi;
+}
+
+static inline bool has_work(const cluster *c, const member *m)
+{
+    bool any = m->n_leases > 0;
+    for (uint32_t w = 0; w < c->c.workers; w++) any = any || at_work(&m->worker[w]);
+    return any;
+}
+
+static inline bool may_work(const member *m)
+{
+    return !m->left && m->stage == ASGDI_TRAINING;
+}
+
+/* The next update's positions, from the leases in their order. */
+static inline bool next_update(const cluster *c, member *m, asgdi_range *out)
+{
+    while (m->n_leases < QUEUED && asgdi_exchange_lease(m->x, &m->lease[m->n_leases]))
+        m->n_leases++;
+    if (!m->n_leases) return false;
+    asgdi_range *l = &m->lease[0];
+    uint64_t     n = l->hi - l->lo, batch = c->c.exchange.batch;
+    *out  = (asgdi_range){l->lo, l->lo + (n < batch ? n : batch)};
+    l->lo = out->hi;
+    if (l->lo == l->hi) memmove(l, l + 1, --m->n_leases * sizeof *l);
+    return true;
+}
+
+/* How far is it ahead of another that has something to do?  One that has not may be passed, and is not waited for
+ * before all have heard that it is at work again: what it was behind by then is not counted. */
+static inline void see_lag(cluster *c, uint32_t q)
+{
+    member *m = &c->member[q];
+    for (uint32_t p = 0; p < c->c.size; p++) {
+        const member  *other = &c->member[p];
+        const uint64_t ahead = m->begun > other->updates ? m->begun - other->updates : 0;
+        if (other->left || m->lost[p] || other->lost[q] || p == q) continue;
+        if (cluster_now(c) < other->busy_since + c->c.hearing) {
+            if (ahead > m->lead[p]) m->lead[p] = ahead;
+        } else if (ahead > m->lead[p] && ahead - m->lead[p] > c->lag) {
+            c->lag = ahead - m->lead[p];
+        }
+    }
+}
+
+static inline void start_workers(cluster *c, uint32_t q)
+{
+    member *m = &c->member[q];
+    for (uint32_t w = 0; w < c->c.workers && may_work(m); w++) {
+        worker *k = &m->worker[w];
+        if (at_work(k) || m->begun >= asgdi_exchange_allowance(m->x)) continue;
+        if (!next_update(c, m, &k->update)) break;
+        m->begun++;
+        if (!isfinite(m->busy_since)) m->busy_since = cluster_now(c);
+        see_lag(c, q);
+        asgdi_simnet_alarm(c->net, q, cluster_now(c) + work_seconds(c, q, w), ALARM_WORK + w);
+    }
+    if (has_work(c, m)) return;
+    m->busy_since = INFINITY;
+    tell_done(m, 0);
+}
+
+static inline void worker_did(cluster *c, uint32_t q, uint32_t w)
+{
+    member *m = &c->member[q];
+    worker *k = &m->worker[w];
+    if (!at_work(k)) return; /* it was stopped in the middle of it */
+    add_example(c, m, k->update.lo++);
+    k->examples++;
+    if (at_work(k)) {
+        asgdi_simnet_alarm(c->net, q, cluster_now(c) + work_seconds(c, q, w), ALARM_WORK + w);
+        return;
+    }
+    m->updates++;
+    tell_done(m, c->c.late);
+    start_workers(c, q);
+}
+
+#endif
