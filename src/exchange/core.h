@@ -181,6 +181,16 @@ struct asgdi_exchange {
     float      *spare[16]; /* buffers of most_floats */
     uint32_t    n_spare;
 
+    /* the snapshot (copy.c) */
+    enum {
+        ASGDI_NO_SNAPSHOT,
+        ASGDI_SNAPSHOT_WANTED,
+        ASGDI_SNAPSHOT_UNDER_WAY,
+        ASGDI_SNAPSHOT_READY
+    } snapshot;
+    float       *snap[ASGD_MAX_TABLES];
+    asgdi_ranges snap_done;
+
     /* takeover.c */
     uint32_t taking; /* blocks */
     uint64_t allowance;
