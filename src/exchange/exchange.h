@@ -38,9 +38,10 @@ typedef struct asgdi_exchange_config {
     uint64_t run;
     char about[512]; /* what has to be the same in all processes, in words: model, data, options */
 
-    uint64_t total;         /* positions of the run */
-    uint32_t batch;         /* leases are multiples of it */
-    double   chunk_seconds; /* of work that a lease is to last */
+    uint64_t            total; /* positions of the run */
+    uint32_t            batch; /* leases are multiples of it */
+    const asgdi_ranges *done;  /* positions that an earlier run has done; copied; NULL: none */
+    double              chunk_seconds; /* of work that a lease is to last */
 
     asgdi_clock   clock;
     uint64_t      max_lag;     /* updates */
