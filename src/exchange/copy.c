@@ -88,7 +88,7 @@ asgd_status asgdi_copy_new(asgdi_exchange *x)
     for (uint32_t i = 0; i < x->n_blocks; i++) {
         const asgdi_block *b = &x->block[i];
         if (b->rows > rows) rows = b->rows;
-        if (asgdi_reply_room(x, b) > ASGDI_FRAME_MAX / 2)
+        if (asgdi_reply_room(x, b, b->rows) + b->rows > ASGDI_FRAME_MAX / 2)
             return ASGD_FAIL(
                 EINVAL,
                 "table %s: rows of %u floats are too long to be exchanged between processes",
