@@ -88,7 +88,7 @@ asgd_status asgdi_copy_new(asgdi_exchange *x)
     for (uint32_t i = 0; i < x->n_blocks; i++) {
         const asgdi_block *b = &x->block[i];
         if (b->rows > rows) rows = b->rows;
-        if (asgdi_reply_room(x, b) > ASGDI_FRAME_MAX / 2)
+        if (asgdi_reply_room(x, b, b->rows) + b->rows > ASGDI_FRAME_MAX / 2)
             return ASGD_FAIL(
                 EINVAL,
                 "table %s: rows of %u floats are too long to be exchanged between processes",
@@ -119,6 +119,45 @@ no_memory:
     return ASGD_FAIL(ENOMEM, "no memory for the copies of the parameters that the exchange keeps");
 }
 
+/* ---- snapshots ---- */
+
+void asgdi_exchange_snapshot_begin(asgdi_exchange *x)
+{
+    if (x->snapshot == ASGDI_SNAPSHOT_WANTED || x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY) return;
+    for (int t = 0; t < x->p->n_tables; t++) {
+        const asgdi_table *table = &x->p->table[t];
+        if (!x->snap[t])
+            x->snap[t] = asgdi_calloc((size_t)table->info.rows * table->stride, sizeof(float));
+        if (!x->snap[t]) {
+            asgdi_x_fail(x, "no memory for a snapshot of the parameters");
+            return;
+        }
+    }
+    x->snapshot = ASGDI_SNAPSHOT_WANTED;
+}
+
+bool asgdi_exchange_snapshot_ready(const asgdi_exchange *x)
+{
+    return x->snapshot == ASGDI_SNAPSHOT_READY;
+}
+
+void asgdi_exchange_snapshot(const asgdi_exchange *x, float *const **rows,
+                             const asgdi_ranges **done)
+{
+    *rows = x->snap;
+    *done = &x->snap_done;
+}
+
+/* At the beginning of a full round: whatever is known to be done now will be in it. */
+static void note_done(asgdi_exchange *x)
+{
+    const asgdi_ranges *done =
+        x->supply.serving ? asgdi_queue_done_set(&x->supply.queue) : &x->supply.known;
+    asgdi_ranges_clear(&x->snap_done);
+    if (!asgdi_ranges_add_all(&x->snap_done, done)) asgdi_x_fail(x, "no memory for a snapshot");
+    x->snapshot = ASGDI_SNAPSHOT_UNDER_WAY;
+}
+
 static void free_fixes(asgdi_fixes *f)
 {
     for (uint32_t i = 0; i < f->n; i++) asgdi_free(f->fix[i].by);
@@ -135,7 +174,11 @@ void asgdi_copy_free(asgdi_exchange *x)
     free_fixes(&x->ready);
     free_fixes(&x->handed);
     for (uint32_t i = 0; i < x->n_spare; i++) asgdi_free(x->spare[i]);
-    for (int t = 0; t < ASGD_MAX_TABLES; t++) asgdi_free(x->s[t]);
+    for (int t = 0; t < ASGD_MAX_TABLES; t++) {
+        asgdi_free(x->s[t]);
+        asgdi_free(x->snap[t]);
+    }
+    asgdi_ranges_free(&x->snap_done);
     asgdi_free(x->block);
     asgdi_free(x->vectors);
     asgdi_free(x->x1);
@@ -309,10 +352,12 @@ static void begin_round(asgdi_exchange *x)
     x->in_round = true;
     x->cursor   = 0;
     x->full     = x->stage != ASGDI_TRAINING || x->c.clock == ASGDI_CLOCK_SYNC || workers_wait(x);
+    x->full     = x->full || x->snapshot == ASGDI_SNAPSHOT_WANTED;
     x->round_stage   = x->stage;
     x->round_began   = x->now;
     x->round_cost    = x->progress.cost;
     x->round_updates = x->progress.updates;
+    if (x->snapshot == ASGDI_SNAPSHOT_WANTED) note_done(x);
 }
 
 static bool is_due(const asgdi_exchange *x, uint32_t i)
@@ -329,6 +374,7 @@ static void end_round(asgdi_exchange *x)
     x->round_at = x->round_began + wait;
     x->in_round = false;
     x->counts.rounds++;
+    if (x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY) x->snapshot = ASGDI_SNAPSHOT_READY;
     asgdi_supply_safe(x);
     if (x->stage == ASGDI_FLUSHING && x->round_stage == ASGDI_FLUSHING) {
         x->flushed  = true;
@@ -480,6 +526,9 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     }
     b->safe_mark = b->read_mark;
     correct(x, b, n1, n2, verdict == ASGDI_QUARANTINED);
+    if (x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY)
+        memcpy(x->snap[b->table] + b->first * b->stride, asgdi_x_s(x, b),
+               asgdi_x_floats(b) * sizeof(float));
 }
 
 uint32_t asgdi_exchange_corrections(asgdi_exchange *x, const asgdi_correction **out)

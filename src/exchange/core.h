@@ -181,6 +181,16 @@ struct asgdi_exchange {
     float      *spare[16]; /* buffers of most_floats */
     uint32_t    n_spare;
 
+    /* the snapshot (copy.c) */
+    enum {
+        ASGDI_NO_SNAPSHOT,
+        ASGDI_SNAPSHOT_WANTED,
+        ASGDI_SNAPSHOT_UNDER_WAY,
+        ASGDI_SNAPSHOT_READY
+    } snapshot;
+    float       *snap[ASGD_MAX_TABLES];
+    asgdi_ranges snap_done;
+
     /* takeover.c */
     uint32_t taking; /* blocks */
     uint64_t allowance;
@@ -241,7 +251,7 @@ void          asgdi_master_free(asgdi_master *m);
 void          asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b); /* M = S, and it serves */
 void          asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 void          asgdi_master_new_view(asgdi_exchange *x);
-size_t        asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b);
+size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n); /* n rows */
 
 /* ---- takeover.c ---- */
 void asgdi_takeover_new_view(asgdi_exchange *x);

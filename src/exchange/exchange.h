@@ -38,9 +38,10 @@ typedef struct asgdi_exchange_config {
     uint64_t run;
     char about[512]; /* what has to be the same in all processes, in words: model, data, options */
 
-    uint64_t total;         /* positions of the run */
-    uint32_t batch;         /* leases are multiples of it */
-    double   chunk_seconds; /* of work that a lease is to last */
+    uint64_t            total; /* positions of the run */
+    uint32_t            batch; /* leases are multiples of it */
+    const asgdi_ranges *done;  /* positions that an earlier run has done; copied; NULL: none */
+    double              chunk_seconds; /* of work that a lease is to last */
 
     asgdi_clock   clock;
     uint64_t      max_lag;     /* updates */
@@ -152,6 +153,16 @@ uint64_t asgdi_exchange_examples(const asgdi_exchange *x);
 /* Examples of process q whose progress is in this process's copy of a block's master: of table and row.  At the
  * end, summed over all processes: what the row has learnt from, the dead ones' included. */
 uint64_t asgdi_exchange_included(const asgdi_exchange *x, uint32_t q, int table, uint64_t row);
+
+/* ---- a snapshot of the masters while everything goes on ----
+ *
+ * A full round copies S, block by block, after the set of done positions was noted: the progress of those is
+ * in it, and of later ones some.  Who goes on from it does the others again. */
+void asgdi_exchange_snapshot_begin(asgdi_exchange *x); /* while one is under way: nothing */
+bool asgdi_exchange_snapshot_ready(const asgdi_exchange *x);
+/* rows [n_tables], each [rows][stride] as in the parameters.  They and the set stay till the next one begins. */
+void asgdi_exchange_snapshot(const asgdi_exchange *x, float *const **rows,
+                             const asgdi_ranges **done);
 
 typedef struct asgdi_exchange_counts {
     uint64_t rounds, deltas, replies, resent;

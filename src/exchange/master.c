@@ -67,10 +67,10 @@ void asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b)
 
 /* ---- replies ---- */
 
-size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b)
+size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n)
 {
     const asgdi_shape s = asgdi_x_shape(x, b);
-    return 64 + (size_t)x->c.size * 16 + asgdi_encode_bound(ASGDI_FLOAT32, &s, b->rows);
+    return 64 + (size_t)x->c.size * 16 + asgdi_encode_bound(ASGDI_FLOAT32, &s, n);
 }
 
 /* Rows changed after version `count`, and those listed in also [n_also], which may be NULL. */
@@ -88,9 +88,7 @@ static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t
                b->stride * sizeof(float));
         x->rows2[n++] = r;
     }
-    /* of n rows: some may take more bytes than all, whose numbers need not be said */
-    const size_t room = 64 + (size_t)x->c.size * 16 + asgdi_encode_bound(ASGDI_FLOAT32, &shape, n);
-    if (!asgdi_x_frame(x, ASGDI_REPLY, room, &w)) return;
+    if (!asgdi_x_frame(x, ASGDI_REPLY, asgdi_reply_room(x, b, n), &w)) return;
     asgdi_put_u32(&w, (uint32_t)(b - x->block));
     asgdi_put_u64(&w, seq);
     asgdi_put_u64(&w, m->version.term);

@@ -26,10 +26,15 @@ static void no_memory(asgdi_exchange *x)
 asgd_status asgdi_supply_new(asgdi_exchange *x)
 {
     asgdi_supply *s = &x->supply;
+    if (x->c.done && !asgdi_ranges_add_all(&s->known, x->c.done))
+        return ASGD_FAIL(ENOMEM, "no memory for the positions done before");
+    x->c.done = NULL; /* the caller's, and copied */
     if (asgdi_x_keeper(x) != x->c.self) return ASGD_OK;
     if (!asgdi_queue_init(&s->queue, x->c.total, x->c.batch, x->c.size))
         return ASGD_FAIL(ENOMEM, "no memory for the queue of leases");
     s->serving = true;
+    if (!asgdi_queue_learn_done(&s->queue, &s->known))
+        return ASGD_FAIL(ENOMEM, "no memory for the queue of leases");
     return ASGD_OK;
 }
 

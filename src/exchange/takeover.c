@@ -142,7 +142,7 @@ void asgdi_takeover_on_fetch(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     const asgdi_block *b     = &x->block[number];
     const asgdi_shape  shape = asgdi_x_shape(x, b);
     if (b->base.term != v.term || b->base.count != v.count) return;
-    if (!asgdi_x_frame(x, ASGDI_DATA, asgdi_reply_room(x, b), &w)) return;
+    if (!asgdi_x_frame(x, ASGDI_DATA, asgdi_reply_room(x, b, b->rows), &w)) return;
     asgdi_put_u32(&w, number);
     asgdi_put_u64(&w, v.term);
     asgdi_put_u64(&w, v.count);

@@ -142,7 +142,7 @@ static inline void roll_faults(dice *d, cluster_config *c, seed_kind k)
     const double dead = c->exchange.dead_after;
     if (k != KIND_NONE && k != KIND_STOP) {
         c->net.law   = (asgdi_simlaw)(roll(d) % ASGDI_SIMLAWS);
-        c->net.delay = roll_log(d, 1e-4, 5e-3);
+        c->net.delay = roll_log(d, 1e-4, c->net.law == ASGDI_SIMLAW_HEAVY ? 1e-3 : 5e-3);
     }
     if (k != KIND_NONE) c->net.ordered = roll_is(d, 0.3);
     c->lag_holds = k == KIND_NONE || k == KIND_DELAY;
@@ -189,14 +189,17 @@ static inline void roll_workers(dice *d, cluster_config *c)
     c->spread         = roll_is(d, 0.5) ? 20 : roll_log(d, 1, 20);
     c->exchange.total = roll_to(d, 1, 10) * roll_to(d, 1, 100);
     c->exchange.batch = roll_is(d, 0.5) ? 1 : roll_to(d, 1, 8);
-    c->example =
-        c->seconds * c->size * c->workers / (double)c->exchange.total / (1 + c->spread / 4);
-    c->tick           = roll_log(d, 0.001, 0.02);
-    c->step_cost      = roll_log(d, 1e-6, 1e-4);
-    c->correcting     = roll_is(d, 0.3) ? 0 : roll_log(d, 1e-4, 0.03);
-    c->saving         = roll_log(d, 1e-4, 1);
-    c->finish_updates = roll_is(d, 0.5);
-    c->late           = roll_is(d, 0.5) ? 0 : roll_to(d, 1, 10);
+    /* nobody shall take longer than this for an example, not in a burst either */
+    const double longest = 0.2 / (9 * c->spread),
+                 share   = (double)c->exchange.total / (c->size * c->workers);
+    c->example           = fmin(longest, c->seconds / share / (1 + c->spread / 4));
+    c->seconds           = c->example * share * (1 + c->spread / 4);
+    c->tick              = roll_log(d, 0.001, 0.02);
+    c->step_cost         = roll_log(d, 1e-6, 1e-4);
+    c->correcting        = roll_is(d, 0.3) ? 0 : roll_log(d, 1e-4, 0.03);
+    c->saving            = roll_log(d, 1e-4, 1);
+    c->finish_updates    = roll_is(d, 0.5);
+    c->late              = roll_is(d, 0.5) ? 0 : roll_to(d, 1, 10);
 }
 
 static inline void roll_flavour(dice *d, asgdi_exchange_config *x)
@@ -249,7 +252,7 @@ static inline seed_kind scenario(uint64_t seed, cluster_config *c)
     if (roll_is(&d, 0.2)) c->net.rate = roll_log(&d, 2e5, 1e8);
     roll_faults(&d, c, k);
     c->hearing  = 2 * x->heartbeat + 2 * c->tick + 200 * c->net.delay;
-    c->patience = 60;
+    c->patience = 30;
     return k;
 }
 

@@ -115,9 +115,9 @@ typedef struct cluster {
     bool           begun[MOST_FAULTS];
     double         last_fault, ended;
     bool           trace;
-    uint64_t       repeated;    /* positions */
-    uint64_t       lag;         /* the largest that was seen, in updates */
-    char           wrong[1024]; /* the first thing that went wrong */
+    uint64_t       repeated, forgotten; /* positions */
+    uint64_t       lag;                 /* the largest that was seen, in updates */
+    char           wrong[1024];         /* the first thing that went wrong */
 } cluster;
 
 #define WRONG(c, ...)                                                            \
