@@ -129,6 +129,7 @@ typedef struct asgdi_supply {
     uint64_t      mark;            /* grows with each asgdi_exchange_done() */
     uint64_t      request;         /* number of the last one */
     bool          requested, want; /* it is under way; it asks for more */
+    bool          refused;         /* there was nothing more, when last asked for */
     double        requested_at, retry_at;
     uint64_t      left; /* positions leased and not done by the workers */
 } asgdi_supply;

@@ -152,6 +152,8 @@ static void set_allowance(asgdi_exchange *x)
     if (x->c.clock == ASGDI_CLOCK_SYNC) {
         to = x->round_updates + (x->in_round ? 0 : x->c.local_steps);
     } else if (x->c.clock == ASGDI_CLOCK_LAG) {
+        /* where nobody else has anything to do, one still gets no further than where that may change */
+        to = x->progress.updates + x->c.max_lag;
         for (uint32_t q = 0; q < x->c.size; q++) {
             const asgdi_peer *p = &x->peer[q];
             if (q == x->c.self || !asgdi_set_has(&x->in, q) || p->idle) continue;

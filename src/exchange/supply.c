@@ -123,6 +123,7 @@ static void take_grant(asgdi_exchange *x, asgdi_range r)
     if (!asgdi_ranges_remove_all(&s->unreported, &s->reporting)) no_memory(x);
     asgdi_ranges_clear(&s->reporting);
     s->retry_at = x->now + (r.lo < r.hi ? 0 : fmin(x->c.heartbeat / 4, 0.05));
+    s->refused  = s->want ? r.lo >= r.hi : s->refused;
     if (r.lo >= r.hi || r.hi > x->c.total) return;
     if (!asgdi_ranges_add(&s->held, r)) {
         no_memory(x);
