@@ -8,10 +8,7 @@
 
 #include "base/atomic.h"
 #include "base/status.h"
-
-typedef struct asgdi_range {
-    uint64_t lo, hi; /* positions lo..hi-1 */
-} asgdi_range;
+#include "exchange/ranges.h"
 
 typedef struct asgdi_leases {
     uint64_t total;

@@ -58,11 +58,11 @@ typedef struct asgdi_exchange_config {
     double drop;      /* beyond so many times, dropped; infinite: never */
     double clip;      /* norms of deltas beyond so many times the usual one are cut to it; infinite: never */
 
-    double heartbeat; /* seconds between signs of life */
-    double dead_after; /* a process not heard of for so many seconds is given up */
-    double resend;    /* seconds after which what was not answered is sent again */
-    uint32_t least;   /* fewer processes than this left: stop */
-    double finish_seconds; /* longest wait at the end without anything happening */
+    double   heartbeat;    /* seconds between signs of life */
+    double   dead_after;   /* a process not heard of for so many seconds is given up */
+    double   join_seconds; /* the same for one that was never heard of */
+    double   resend;       /* seconds after which what was not answered is sent again */
+    uint32_t least;        /* fewer processes than this left: stop */
 } asgdi_exchange_config;
 
 /* What the process's own workers have done, told before each step. */
@@ -112,8 +112,12 @@ void asgdi_exchange_tick(asgdi_exchange *x, double now, const asgdi_progress *p)
 void asgdi_exchange_corrected(asgdi_exchange *x);
 /* Reads of W from now on include these positions, which were leased to this process. */
 void asgdi_exchange_done(asgdi_exchange *x, asgdi_range r);
-/* The whole run is to end in good order, for this reason; any process may say so. */
+/* The whole run is to end in good order, for this reason, not 0; any process may say so. */
 void asgdi_exchange_stop(asgdi_exchange *x, uint32_t why);
+/* In stage FLUSHING: the workers have stopped for good, and W includes all they did. */
+void asgdi_exchange_still(asgdi_exchange *x);
+/* The speaker has put what it had to put in a safe place: the others need not stand in for it any more. */
+void asgdi_exchange_saved(asgdi_exchange *x);
 
 /* ---- actions out ---- */
 
@@ -124,8 +128,9 @@ asgdi_frame *asgdi_exchange_send(asgdi_exchange *x, uint32_t *to);
 uint32_t asgdi_exchange_corrections(asgdi_exchange *x, const asgdi_correction **out);
 /* Positions to work on now; false: none at the moment.  They come in the order they are to be done. */
 bool asgdi_exchange_lease(asgdi_exchange *x, asgdi_range *out);
-/* Workers must not begin another update: they are too far ahead (clocks lag and sync). */
-bool asgdi_exchange_hold(const asgdi_exchange *x);
+/* How many updates this process may have made in all: workers begin none beyond that, or they would be too far
+ * ahead (clocks lag and sync).  It only grows. */
+uint64_t asgdi_exchange_allowance(const asgdi_exchange *x);
 /* A process that was given up since the last call; false: none. */
 bool asgdi_exchange_lost(asgdi_exchange *x, uint32_t *process);
 
@@ -134,6 +139,10 @@ bool asgdi_exchange_lost(asgdi_exchange *x, uint32_t *process);
 asgdi_stage asgdi_exchange_stage(const asgdi_exchange *x);
 const char *asgdi_exchange_why(const asgdi_exchange *x); /* of FAILED and OUT */
 bool        asgdi_exchange_is_speaker(const asgdi_exchange *x); /* the lowest process left */
+bool        asgdi_exchange_is_saved(const asgdi_exchange *x); /* the speaker, or one before it, said so */
+/* All that are left have finished and the result is saved: nobody needs this process any more.  Till then it is
+ * to be stepped on, for the others fetch from it. */
+bool        asgdi_exchange_is_over(const asgdi_exchange *x);
 uint32_t    asgdi_exchange_stopped(const asgdi_exchange *x); /* the reason given to stop; 0: none */
 /* Positions of the run done by all processes, as far as is known here. */
 uint64_t asgdi_exchange_examples(const asgdi_exchange *x);

@@ -1,0 +1,502 @@
+/* copy.c -- this process's copy: rounds of deltas to the owners, and what comes back.
+ *
+ * In a round every block whose turn it is is read once, and what changed since S goes to its owner; blocks of
+ * frequent rows have a turn every round, rarer ones every 2nd to 64th.  Nothing marks rows as changed while
+ * workers write them: reading and comparing costs nothing where it is not done, and misses nothing.
+ *
+ * A delta stays the sender's until a reply carries its sequence number; then W += M' - (S + d), S = M'.  At most one
+ * delta of a block is under way, so an owner tells a repeated one by its number. */
+#include "exchange/core.h"
+
+#include "base/mem.h"
+#include "base/status.h"
+
+enum {
+    BLOCK_LEAST = 1 << 11, /* floats */
+    BLOCK_MOST  = 1 << 16,
+    RAREST      = 64,      /* rounds between exchanges of rare rows */
+    WINDOW      = 4 << 20, /* bytes under way to one owner */
+    A_TICK      = 16,      /* blocks read in one */
+    PULL        = 1,       /* flag: it brings nothing */
+};
+
+/* ---- blocks ---- */
+
+static uint32_t every_of(const asgdi_params *p, int table, uint64_t number)
+{
+    uint32_t every = 1;
+    if (!(p->table[table].info.flags & ASGD_TABLE_BY_FEATURE)) return 1;
+    while (every < RAREST && 2 * (uint64_t)every <= number + 1) every *= 2;
+    return every;
+}
+
+static uint64_t rows_of_block(const asgdi_exchange *x, const asgdi_table *t)
+{
+    uint64_t floats = 0;
+    for (int i = 0; i < x->p->n_tables; i++) floats += x->p->table[i].info.rows * x->p->table[i].stride;
+    uint64_t most = floats / (2 * (uint64_t)x->c.size);
+    if (most > BLOCK_MOST) most = BLOCK_MOST;
+    if (most < BLOCK_LEAST) most = BLOCK_LEAST;
+    const uint64_t all = t->info.rows * t->stride, blocks = (all + most - 1) / most;
+    uint64_t       rows = (t->info.rows + blocks - 1) / blocks;
+    return rows * t->stride > BLOCK_MOST && rows > 1 ? BLOCK_MOST / t->stride + (t->stride > BLOCK_MOST)
+                                                     : rows;
+}
+
+static asgd_status lay_out(asgdi_exchange *x)
+{
+    const uint32_t size = x->c.size;
+    uint64_t       n    = 0;
+    for (int t = 0; t < x->p->n_tables; t++) {
+        const asgdi_table *table = &x->p->table[t];
+        const uint64_t     rows  = rows_of_block(x, table);
+        n += (table->info.rows + rows - 1) / rows;
+    }
+    if (n > UINT32_MAX / 2) return ASGD_FAIL(ENOMEM, "the model is too large to be exchanged");
+    x->block   = asgdi_calloc((size_t)n, sizeof *x->block);
+    x->vectors = asgdi_calloc((size_t)n * 2 * size, sizeof *x->vectors);
+    if (!x->block || !x->vectors) return ASGD_FAIL(ENOMEM, "no memory for the exchange's blocks");
+    for (int t = 0; t < x->p->n_tables; t++) {
+        const asgdi_table *table = &x->p->table[t];
+        const uint64_t     rows  = rows_of_block(x, table);
+        uint64_t           i     = 0;
+        for (uint64_t first = 0; first < table->info.rows; first += rows, i++) {
+            const uint32_t number = x->n_blocks++;
+            asgdi_block   *b      = &x->block[number];
+            const uint64_t left   = table->info.rows - first;
+            b->table              = t;
+            b->first              = first;
+            b->rows               = (uint32_t)(left < rows ? left : rows);
+            b->stride             = (uint32_t)table->stride;
+            b->every              = every_of(x->p, t, i);
+            b->owner              = number % size;
+            b->base               = (asgdi_version){x->view, 0};
+            b->seq                = x->vectors + (size_t)number * 2 * size;
+            b->included           = b->seq + size;
+            if (asgdi_x_floats(b) > x->most_floats) x->most_floats = (uint32_t)asgdi_x_floats(b);
+        }
+    }
+    return ASGD_OK;
+}
+
+asgd_status asgdi_copy_new(asgdi_exchange *x)
+{
+    ASGD_TRY(lay_out(x));
+    uint32_t rows = 0;
+    for (uint32_t i = 0; i < x->n_blocks; i++) {
+        const asgdi_block *b = &x->block[i];
+        if (b->rows > rows) rows = b->rows;
+        if (asgdi_reply_room(x, b) > ASGDI_FRAME_MAX / 2)
+            return ASGD_FAIL(EINVAL,
+                             "table %s: rows of %u floats are too long to be exchanged between processes",
+                             x->p->table[b->table].info.name, b->stride);
+    }
+    x->x1    = asgdi_calloc(x->most_floats, sizeof(float));
+    x->x2    = asgdi_calloc(x->most_floats, sizeof(float));
+    x->rows1 = asgdi_calloc(rows, sizeof *x->rows1);
+    x->rows2 = asgdi_calloc(rows, sizeof *x->rows2);
+    if (!x->x1 || !x->x2 || !x->rows1 || !x->rows2) goto no_memory;
+    for (int t = 0; t < x->p->n_tables; t++) {
+        const asgdi_table *table = &x->p->table[t];
+        const size_t       n     = (size_t)table->info.rows * table->stride;
+        x->s[t]                  = asgdi_calloc(n, sizeof(float));
+        if (!x->s[t]) goto no_memory;
+        memcpy(x->s[t], table->master, n * sizeof(float));
+    }
+    for (uint32_t i = 0; i < x->n_blocks; i++) {
+        asgdi_block *b = &x->block[i];
+        if (b->owner != x->c.self) continue;
+        b->master = asgdi_master_new(x, b);
+        if (!b->master) goto no_memory;
+        asgdi_master_from_copy(x, b);
+    }
+    x->cursor = x->n_blocks;
+    return ASGD_OK;
+no_memory:
+    return ASGD_FAIL(ENOMEM, "no memory for the copies of the parameters that the exchange keeps");
+}
+
+static void free_fixes(asgdi_fixes *f)
+{
+    for (uint32_t i = 0; i < f->n; i++) asgdi_free(f->fix[i].by);
+    asgdi_free(f->fix);
+    asgdi_free(f->entry);
+}
+
+void asgdi_copy_free(asgdi_exchange *x)
+{
+    for (uint32_t i = 0; i < x->n_blocks; i++) {
+        asgdi_frame_free(x->block[i].sent);
+        asgdi_master_free(x->block[i].master);
+    }
+    free_fixes(&x->ready);
+    free_fixes(&x->handed);
+    for (uint32_t i = 0; i < x->n_spare; i++) asgdi_free(x->spare[i]);
+    for (int t = 0; t < ASGD_MAX_TABLES; t++) asgdi_free(x->s[t]);
+    asgdi_free(x->block);
+    asgdi_free(x->vectors);
+    asgdi_free(x->x1);
+    asgdi_free(x->x2);
+    asgdi_free(x->rows1);
+    asgdi_free(x->rows2);
+}
+
+/* ---- sending ---- */
+
+/* Part i of a row: w, then the merged slots. */
+static bool derived(const asgdi_exchange *x, uint32_t part)
+{
+    const asgdk_slots *s = &x->p->slots;
+    return (part == 0 ? s->w : s->slot[part - 1]) == ASGDK_DERIVED;
+}
+
+/* W - S of the rows that differ: rows1 [n], x1 [n][stride]. */
+static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
+{
+    const uint32_t pad    = x->p->table[b->table].pad;
+    const float   *s      = asgdi_x_s(x, b);
+    const float    factor = x->c.merging == ASGDI_MERGE_ELASTIC ? (float)x->c.elastic : 1;
+    uint32_t       n      = 0;
+    x->read(x->user, b->table, b->first, b->rows, x->x1);
+    for (uint32_t r = 0; r < b->rows; r++) {
+        const float *w = x->x1 + (size_t)r * b->stride, *was = s + (size_t)r * b->stride;
+        float       *d       = x->x1 + (size_t)n * b->stride; /* not past w */
+        bool         differs = false;
+        for (uint32_t part = 0; part * pad < b->stride; part++) {
+            const uint32_t from = part * pad;
+            const bool     skip = derived(x, part);
+            for (uint32_t c = from; c < from + pad; c++) {
+                const float change = skip ? 0 : w[c] - was[c];
+                differs |= !(change == 0);
+                d[c] = factor * change;
+            }
+        }
+        if (differs) x->rows1[n++] = r;
+    }
+    return n;
+}
+
+static void drop_sent(asgdi_exchange *x, asgdi_block *b)
+{
+    if (!b->sent) return;
+    x->peer[b->sent_to].under_way -= b->sent->bytes;
+    asgdi_frame_free(b->sent);
+    b->sent = NULL;
+}
+
+static void dispatch(asgdi_exchange *x, asgdi_block *b)
+{
+    b->sent_at = x->now;
+    b->sent_to = b->owner;
+    b->times_sent++;
+    x->peer[b->owner].under_way += b->sent->bytes;
+    if (b->owner != x->c.self) {
+        asgdi_x_post_frame(x, b->owner, asgdi_frame_hold(b->sent));
+        return;
+    }
+    asgdi_frame *f = asgdi_frame_hold(b->sent); /* the reply lets go of it */
+    asgdi_reader r = {f->data + sizeof(asgdi_head), f->bytes - sizeof(asgdi_head), false};
+    asgdi_master_on_delta(x, x->c.self, &r);
+    asgdi_frame_free(f);
+}
+
+static void send_delta(asgdi_exchange *x, asgdi_block *b)
+{
+    const asgdi_shape  shape  = asgdi_x_shape(x, b);
+    const asgdi_coding coding = x->stage == ASGDI_TRAINING ? x->c.coding : ASGDI_FLOAT32;
+    const bool         pull   = x->stage == ASGDI_FETCHING;
+    const uint32_t     n      = pull ? 0 : differences(x, b);
+    const uint64_t     mine   = x->progress.updates - b->read_updates;
+    asgdi_writer       w;
+    if (!asgdi_x_frame(x, ASGDI_DELTA, 80 + asgdi_encode_bound(coding, &shape, n), &w)) return;
+    if (!pull) {
+        b->read_updates = x->progress.updates;
+        b->read_mark    = x->supply.mark;
+    }
+    b->next_seq++;
+    asgdi_put_u32(&w, (uint32_t)(b - x->block));
+    asgdi_put_u64(&w, b->next_seq);
+    asgdi_put_u64(&w, b->base.count);
+    asgdi_put_u64(&w, b->base_updates);
+    asgdi_put_u64(&w, n ? mine : 0);
+    asgdi_put_u64(&w, x->progress.examples);
+    asgdi_put_u64(&w, b->sync_round);
+    asgdi_put_u8(&w, pull ? PULL : 0);
+    asgdi_put_u8(&w, (uint8_t)coding);
+    w.at += asgdi_encode(coding, &shape, n, x->rows1, x->x1, w.frame->data + w.at);
+    w.frame->bytes = (uint32_t)w.at;
+    b->sent        = w.frame;
+    b->times_sent  = 0;
+    x->under_way++;
+    x->counts.deltas += n > 0;
+    dispatch(x, b);
+}
+
+/* In another view: the same bytes with another head. */
+static void send_again(asgdi_exchange *x, asgdi_block *b)
+{
+    asgdi_frame *f = asgdi_frame_new(b->sent->bytes);
+    asgdi_head   head;
+    if (!f) {
+        asgdi_x_fail(x, "no memory to send again");
+        return;
+    }
+    memcpy(f->data, b->sent->data, b->sent->bytes);
+    memcpy(&head, f->data, sizeof head);
+    head.view = x->view;
+    memcpy(f->data, &head, sizeof head);
+    drop_sent(x, b);
+    b->sent = f;
+    x->counts.resent++;
+    dispatch(x, b);
+}
+
+void asgdi_copy_new_view(asgdi_exchange *x)
+{
+    for (uint32_t i = 0; i < x->n_blocks; i++)
+        if (x->block[i].sent) send_again(x, &x->block[i]);
+}
+
+static void look_for_lost(asgdi_exchange *x)
+{
+    if (x->now < x->look_at) return;
+    x->look_at = x->now + x->c.resend / 4;
+    for (uint32_t i = 0; i < x->n_blocks; i++) {
+        asgdi_block *b = &x->block[i];
+        if (!b->sent) continue;
+        const uint32_t patience = b->times_sent < 5 ? 1u << b->times_sent : 32;
+        if (x->now - b->sent_at >= x->c.resend * patience / 2) {
+            const uint32_t times = b->times_sent;
+            send_again(x, b);
+            if (b->sent) b->times_sent = times + 1;
+        }
+    }
+}
+
+/* ---- rounds ---- */
+
+static bool workers_wait(const asgdi_exchange *x)
+{
+    return asgdi_supply_idle(x) && x->supply.n_marked > 0;
+}
+
+static bool may_begin(const asgdi_exchange *x)
+{
+    const uint64_t steps = x->progress.updates - x->round_updates;
+    switch (x->stage) {
+    case ASGDI_TRAINING:
+        if (x->c.clock == ASGDI_CLOCK_SYNC)
+            return steps >= x->c.local_steps || asgdi_supply_idle(x);
+        if (workers_wait(x)) return true; /* nothing to disturb */
+        if (x->c.local_steps) return steps >= x->c.local_steps || asgdi_supply_idle(x);
+        return x->now >= x->round_at;
+    case ASGDI_FLUSHING: return x->still && !x->flushed;
+    case ASGDI_FETCHING:
+        for (uint32_t q = 0; q < x->c.size; q++)
+            if (q != x->c.self && asgdi_set_has(&x->in, q) && x->peer[q].stage < ASGDI_FETCHING) return false;
+        return true;
+    default: return false;
+    }
+}
+
+static void begin_round(asgdi_exchange *x)
+{
+    x->round++;
+    x->in_round      = true;
+    x->cursor        = 0;
+    x->full          = x->stage != ASGDI_TRAINING || x->c.clock == ASGDI_CLOCK_SYNC || workers_wait(x);
+    x->round_stage   = x->stage;
+    x->round_began   = x->now;
+    x->round_cost    = x->progress.cost;
+    x->round_updates = x->progress.updates;
+}
+
+static bool is_due(const asgdi_exchange *x, uint32_t i)
+{
+    return x->full || (x->round + i) % x->block[i].every == 0;
+}
+
+static void end_round(asgdi_exchange *x)
+{
+    const double cost = x->progress.cost - x->round_cost;
+    double       wait = x->c.share > 0 ? cost / x->c.share : 0;
+    if (wait < x->c.round_least) wait = x->c.round_least;
+    if (wait > x->c.round_most) wait = x->c.round_most;
+    x->round_at = x->round_began + wait;
+    x->in_round = false;
+    x->counts.rounds++;
+    asgdi_supply_safe(x);
+    if (x->stage == ASGDI_FLUSHING && x->round_stage == ASGDI_FLUSHING) {
+        x->flushed  = true;
+        x->stage    = ASGDI_FETCHING;
+        x->beat_now = true;
+    } else if (x->stage == ASGDI_FETCHING && x->round_stage == ASGDI_FETCHING) {
+        x->stage    = ASGDI_FINISHED;
+        x->beat_now = true;
+    }
+}
+
+void asgdi_copy_tick(asgdi_exchange *x)
+{
+    if (!x->in_round && may_begin(x)) begin_round(x);
+    for (uint32_t read = 0; x->in_round && x->cursor < x->n_blocks && read < A_TICK; x->cursor++) {
+        asgdi_block *b = &x->block[x->cursor];
+        if (!is_due(x, x->cursor)) continue;
+        if (b->owner != x->c.self && x->peer[b->owner].under_way > WINDOW) break;
+        send_delta(x, b);
+        read++;
+        if (x->stage == ASGDI_FAILED) return;
+    }
+    if (x->in_round && x->cursor == x->n_blocks && x->under_way == 0) end_round(x);
+    look_for_lost(x);
+}
+
+/* ---- what comes back ---- */
+
+static float *buffer(asgdi_exchange *x)
+{
+    if (x->n_spare) return x->spare[--x->n_spare];
+    float *b = asgdi_calloc(x->most_floats, sizeof(float));
+    if (!b) asgdi_x_fail(x, "no memory for a correction");
+    return b;
+}
+
+static bool add_fix(asgdi_exchange *x, uint32_t block, float *by)
+{
+    asgdi_fixes *f    = &x->ready;
+    void        *list = f->fix;
+    if (!asgdi_grow(&list, &f->room, f->n + 1, sizeof *f->fix)) {
+        asgdi_free(by);
+        asgdi_x_fail(x, "no memory for a correction");
+        return false;
+    }
+    f->fix                  = list;
+    f->fix[f->n++]          = (asgdi_fix){block, by};
+    x->block[block].correcting = true;
+    return true;
+}
+
+static bool add_entry(asgdi_exchange *x, const asgdi_block *b, uint32_t row, uint32_t n, bool replace,
+                      const float *by)
+{
+    asgdi_fixes *f    = &x->ready;
+    void        *list = f->entry;
+    if (f->n_entries) { /* next to the one before it? */
+        asgdi_correction *last = &f->entry[f->n_entries - 1];
+        if (last->table == b->table && last->first + last->n == b->first + row && last->replace == replace &&
+            last->by + (size_t)last->n * b->stride == by) {
+            last->n += n;
+            return true;
+        }
+    }
+    if (!asgdi_grow(&list, &f->entry_room, f->n_entries + 1, sizeof *f->entry)) {
+        asgdi_x_fail(x, "no memory for a correction");
+        return false;
+    }
+    f->entry                 = list;
+    f->entry[f->n_entries++] = (asgdi_correction){b->table, b->first + row, n, replace, by};
+    return true;
+}
+
+/* rows1, x1 [n1]: what was sent; rows2, x2 [n2]: what the master has now, of rows that changed. */
+static void correct(asgdi_exchange *x, asgdi_block *b, uint32_t n1, uint32_t n2, bool replace)
+{
+    const uint32_t number  = (uint32_t)(b - x->block), stride = b->stride;
+    const bool     elastic = x->c.merging == ASGDI_MERGE_ELASTIC && !replace;
+    float         *s = asgdi_x_s(x, b), *by = buffer(x);
+    if (!by || !add_fix(x, number, by)) return;
+    uint32_t i = 0, j = 0, n = 0;
+    while (i < n1 || j < n2) {
+        const uint32_t r1 = i < n1 ? x->rows1[i] : UINT32_MAX, r2 = j < n2 ? x->rows2[j] : UINT32_MAX;
+        const uint32_t row = r1 < r2 ? r1 : r2;
+        const float   *d = r1 == row ? x->x1 + (size_t)i * stride : NULL;
+        const float   *m = r2 == row ? x->x2 + (size_t)j * stride : NULL;
+        float         *was = s + (size_t)row * stride, *c = by + (size_t)n * stride;
+        const bool     put = replace && d; /* what was sent was not finite: W is not worth keeping */
+        for (uint32_t k = 0; k < stride; k++) {
+            const float now  = m ? m[k] : was[k];
+            const float sent = d && !put ? d[k] : 0;
+            c[k]             = put ? now : elastic ? -sent : now - (was[k] + sent);
+            was[k]           = now;
+        }
+        if (!add_entry(x, b, row, 1, put, c)) return;
+        n++;
+        i += d != NULL;
+        j += m != NULL;
+    }
+    if (n == 0) { /* nothing to make after all */
+        x->ready.n--;
+        b->correcting = false;
+        if (x->n_spare < sizeof x->spare / sizeof *x->spare)
+            x->spare[x->n_spare++] = by;
+        else
+            asgdi_free(by);
+        x->under_way--;
+    }
+}
+
+void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
+{
+    const uint32_t number = asgdi_get_u32(r);
+    const uint64_t seq    = asgdi_get_u64(r);
+    if (r->bad || number >= x->n_blocks) return;
+    asgdi_block      *b     = &x->block[number];
+    const asgdi_shape shape = asgdi_x_shape(x, b);
+    if (!b->sent || seq != b->next_seq || from != b->owner) return; /* of an earlier sending */
+    const asgdi_version version = {asgdi_get_u64(r), asgdi_get_u64(r)};
+    const uint64_t      updates = asgdi_get_u64(r), sync_round = asgdi_get_u64(r);
+    const uint8_t       verdict = asgdi_get_u8(r);
+    const uint8_t      *vector  = asgdi_get_bytes(r, (size_t)x->c.size * 16);
+    uint32_t            n1 = 0, n2 = 0;
+    if (r->bad || asgdi_version_before(version, b->base)) return;
+    if (!asgdi_decode(ASGDI_FLOAT32, &shape, r->at, r->left, &n2, x->rows2, x->x2)) return;
+    const uint8_t *mine   = b->sent->data + sizeof(asgdi_head);
+    const size_t   before = 4 + 6 * 8, after = before + 2;
+    const bool     pull = mine[before] & PULL;
+    if (!asgdi_decode((asgdi_coding)mine[before + 1], &shape, mine + after,
+                      b->sent->bytes - sizeof(asgdi_head) - after, &n1, x->rows1, x->x1))
+        n1 = 0; /* not possible: it was encoded here */
+    for (uint32_t q = 0; q < x->c.size; q++) {
+        memcpy(&b->seq[q], vector + (size_t)q * 16, 8);
+        memcpy(&b->included[q], vector + (size_t)q * 16 + 8, 8);
+    }
+    b->base         = version;
+    b->base_updates = updates;
+    b->sync_round   = sync_round;
+    drop_sent(x, b);
+    x->counts.replies++;
+    if (pull) { /* the last word: W becomes the master, bit for bit */
+        float *s = asgdi_x_s(x, b);
+        for (uint32_t i = 0; i < n2; i++)
+            memcpy(s + (size_t)x->rows2[i] * b->stride, x->x2 + (size_t)i * b->stride,
+                   b->stride * sizeof(float));
+        if (add_fix(x, number, NULL)) add_entry(x, b, 0, b->rows, true, s);
+        return;
+    }
+    b->safe_mark = b->read_mark;
+    correct(x, b, n1, n2, verdict == ASGDI_QUARANTINED);
+}
+
+uint32_t asgdi_exchange_corrections(asgdi_exchange *x, const asgdi_correction **out)
+{
+    if (x->handed.n || !x->ready.n) return 0;
+    const asgdi_fixes empty = x->handed; /* its memory serves again */
+    x->handed               = x->ready;
+    x->ready                = empty;
+    *out                    = x->handed.entry;
+    return x->handed.n_entries;
+}
+
+void asgdi_exchange_corrected(asgdi_exchange *x)
+{
+    for (uint32_t i = 0; i < x->handed.n; i++) {
+        asgdi_fix *f                  = &x->handed.fix[i];
+        x->block[f->block].correcting = false;
+        x->under_way--;
+        if (f->by && x->n_spare < sizeof x->spare / sizeof *x->spare)
+            x->spare[x->n_spare++] = f->by;
+        else
+            asgdi_free(f->by);
+    }
+    x->handed.n = x->handed.n_entries = 0;
+}

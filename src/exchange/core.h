@@ -1,0 +1,266 @@
+/* core.h -- the inside of an exchange, shared by its files:
+ *
+ *     exchange.c  events in, actions out, stages        members.c  who is in
+ *     copy.c      S, and what is under way to owners    master.c   M of the blocks this process owns
+ *     takeover.c  a dead owner's blocks                 supply.c   leases: the keeper's side and everybody's
+ */
+#ifndef ASGDI_CORE_H
+#define ASGDI_CORE_H
+
+#include "exchange/exchange.h"
+#include "exchange/governor.h"
+#include "exchange/queue.h"
+#include "exchange/set.h"
+#include "exchange/wire.h"
+
+/* Which master: masters of one block that served one after another are ordered by it, and two with the same one
+ * are the same bits.  term: the view in which its owner began to serve it; count: deltas applied, of all
+ * terms. */
+typedef struct asgdi_version {
+    uint64_t term, count;
+} asgdi_version;
+
+static inline bool asgdi_version_before(asgdi_version a, asgdi_version b)
+{
+    return a.term != b.term ? a.term < b.term : a.count < b.count;
+}
+
+/* Rows of a table that travel, and are owned, together. */
+typedef struct asgdi_block {
+    int      table;
+    uint64_t first; /* row */
+    uint32_t rows, stride;
+    uint32_t every; /* rounds between its exchanges */
+    uint32_t owner;
+
+    /* ---- this process's copy ---- */
+    asgdi_version base;         /* of S */
+    uint64_t      base_updates; /* updates that S includes: what staleness is counted in */
+    uint64_t     *seq;          /* [size] of S: the last delta of each process that is in it */
+    uint64_t     *included;     /* [size] and the examples of each */
+    uint64_t      next_seq;     /* of the delta under way, or the last one */
+    uint64_t      read_updates; /* of this process, when W was last read */
+    uint64_t      read_mark, safe_mark; /* marks (supply): when read last; when last read and acknowledged */
+    asgdi_frame  *sent;                 /* under way; NULL: none */
+    uint32_t      sent_to, times_sent;
+    double        sent_at;
+    bool          correcting; /* a correction of it is not made yet */
+    uint64_t      sync_round; /* sync: the owner's round this process is in */
+
+    struct asgdi_master *master; /* NULL: another process's */
+} asgdi_block;
+
+typedef struct asgdi_master {
+    float        *m;       /* [rows][stride] */
+    uint64_t     *changed; /* [rows] version.count after the row's last change */
+    bool          serving; /* false: being taken over */
+    asgdi_version version;
+    uint64_t      updates;
+    uint64_t     *seq, *included; /* [size] */
+    asgdi_usual   usual;
+    /* taking over */
+    asgdi_set     answered;
+    asgdi_version best;
+    uint32_t      holder;
+    double        fetch_at; /* when last asked for; 0: not yet */
+    /* sync: the round that is being collected */
+    uint64_t  round;
+    asgdi_set in_round;
+    float    *sum;         /* [rows][stride] */
+    uint8_t  *in_sum;      /* [rows] */
+    uint64_t *round_seq, *round_included, *round_updates, *round_count; /* [size] */
+    /* outer momentum */
+    float   *velocity, *gathered; /* [rows][stride] */
+    uint32_t arrivals;
+} asgdi_master;
+
+/* Corrections of blocks, and the memory they point to. */
+typedef struct asgdi_fix {
+    uint32_t block;
+    float   *by; /* NULL: they point to S */
+} asgdi_fix;
+
+typedef struct asgdi_fixes {
+    asgdi_fix        *fix;
+    asgdi_correction *entry;
+    uint32_t          n, n_entries;
+    size_t            room, entry_room;
+} asgdi_fixes;
+
+typedef struct asgdi_peer {
+    double   heard;   /* when last; before it was ever: when this process began */
+    bool     known;   /* it was heard of */
+    bool     greeted; /* and what it is about is the same */
+    uint64_t updates, examples; /* what it said it had done */
+    bool     idle;              /* it has nothing to do, so nobody need wait for it */
+    uint8_t  stage;
+    double   viewed; /* when it was last told the view because it was behind */
+    size_t   under_way; /* bytes sent to it and not answered */
+    double   asked;  /* takeover: when it was last asked */
+    bool     asking;
+    /* keeper's: its last request, to answer a repeated one alike */
+    uint64_t    request;
+    asgdi_range granted;
+    bool        queue_known; /* it has answered a new keeper */
+    double      queue_asked;
+} asgdi_peer;
+
+/* Positions done at some mark, in the order they were told. */
+typedef struct asgdi_marked {
+    asgdi_range range;
+    uint64_t    mark;
+} asgdi_marked;
+
+typedef struct asgdi_supply {
+    /* the keeper's */
+    asgdi_queue queue;
+    bool        serving;
+    /* everybody's */
+    asgdi_ranges held;       /* leased, not safely done */
+    asgdi_ranges safe;       /* safely done by this process, not yet in known */
+    asgdi_ranges unreported; /* safely done, the keeper has not said that it knows */
+    asgdi_ranges reporting;  /* those in the request under way */
+    asgdi_ranges known;      /* done by anybody, as the keeper says */
+    asgdi_range  pending[64]; /* leased, the workers have not got them yet: a ring */
+    uint32_t     pending_first, n_pending;
+    asgdi_marked *marked;
+    size_t        n_marked, marked_room;
+    uint64_t      mark;   /* grows with each asgdi_exchange_done() */
+    uint64_t      request; /* number of the last one */
+    bool          requested, want; /* it is under way; it asks for more */
+    double        requested_at, retry_at;
+    uint64_t      left; /* positions leased and not done by the workers */
+} asgdi_supply;
+
+typedef struct asgdi_out {
+    uint32_t     to;
+    asgdi_frame *frame;
+} asgdi_out;
+
+struct asgdi_exchange {
+    asgdi_exchange_config c;
+    const asgdi_params   *p;
+    asgdi_read_rows      *read;
+    void                 *user;
+    double                now, last_tick;
+    bool                  ticked;
+    asgdi_progress        progress;
+    asgdi_stage           stage;
+    char                  why[512];
+    uint64_t              about; /* hash */
+    bool                  still, flushed, saved, ending;
+    uint32_t              stop_why;
+
+    /* members.c */
+    uint64_t   view;
+    asgdi_set  in, suspected, reported; /* reported: lost, the caller was told */
+    asgdi_peer peer[ASGDI_PROCESSES_MAX];
+    double     beat_at;
+    uint64_t   beat_updates;
+    bool       beat_now;
+
+    /* blocks */
+    asgdi_block *block;
+    uint32_t     n_blocks;
+    uint32_t     most_floats; /* of a block */
+    float       *s[ASGD_MAX_TABLES]; /* [rows][stride] */
+    uint64_t    *vectors; /* of all blocks: [blocks][2][size] */
+    float       *x1, *x2, *x3; /* scratch, [most_floats] */
+    uint32_t    *rows1, *rows2;
+
+    /* rounds (copy.c) */
+    uint64_t round;
+    uint32_t cursor;      /* block the round has come to; n_blocks: all sent */
+    uint32_t under_way;   /* blocks of the round that are not done */
+    bool     in_round, full; /* full: it has all blocks */
+    asgdi_stage round_stage; /* when it began */
+    double   round_began, round_at, round_cost, look_at;
+    uint64_t round_updates;  /* of this process when it began */
+    asgdi_fixes ready, handed;
+    float      *spare[16]; /* buffers of most_floats */
+    uint32_t    n_spare;
+
+    /* takeover.c */
+    uint32_t taking; /* blocks */
+    uint64_t allowance;
+
+    asgdi_supply supply;
+
+    asgdi_out *out;
+    uint32_t   out_first, n_out;
+    size_t     out_room;
+
+    asgdi_exchange_counts counts;
+};
+
+/* ---- exchange.c ---- */
+void asgdi_x_fail(asgdi_exchange *x, const char *format, ...) ASGD_PRINTF(2, 3);
+/* A frame with its head; NULL: the exchange has failed. */
+asgdi_frame *asgdi_x_frame(asgdi_exchange *x, asgdi_frame_type type, size_t room, asgdi_writer *w);
+/* Queues it for sending, with the bytes written; to itself: not allowed. */
+void asgdi_x_post(asgdi_exchange *x, uint32_t to, asgdi_writer *w);
+void asgdi_x_post_frame(asgdi_exchange *x, uint32_t to, asgdi_frame *f);
+static inline uint32_t asgdi_x_keeper(const asgdi_exchange *x)
+{
+    return asgdi_set_lowest(x->in);
+}
+static inline size_t asgdi_x_floats(const asgdi_block *b)
+{
+    return (size_t)b->rows * b->stride;
+}
+static inline float *asgdi_x_s(const asgdi_exchange *x, const asgdi_block *b)
+{
+    return x->s[b->table] + b->first * b->stride;
+}
+static inline asgdi_shape asgdi_x_shape(const asgdi_exchange *x, const asgdi_block *b)
+{
+    return (asgdi_shape){b->rows, b->stride, x->p->table[b->table].pad};
+}
+
+/* ---- members.c ---- */
+void asgdi_members_start(asgdi_exchange *x);
+void asgdi_members_tick(asgdi_exchange *x);
+void asgdi_members_beat(asgdi_exchange *x); /* to all, now */
+/* false: the rest of the frame is not to be looked at. */
+bool asgdi_members_admit(asgdi_exchange *x, const asgdi_head *h);
+void asgdi_members_hello(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void asgdi_members_on_beat(asgdi_exchange *x, uint32_t from, bool same_view, asgdi_reader *r);
+void asgdi_members_on_view(asgdi_exchange *x, uint32_t from, uint64_t view, asgdi_reader *r);
+
+/* ---- copy.c ---- */
+asgd_status asgdi_copy_new(asgdi_exchange *x); /* blocks and S */
+void        asgdi_copy_free(asgdi_exchange *x);
+void        asgdi_copy_tick(asgdi_exchange *x);
+void        asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void        asgdi_copy_new_view(asgdi_exchange *x);
+
+/* ---- master.c ---- */
+asgdi_master *asgdi_master_new(asgdi_exchange *x, const asgdi_block *b); /* NULL: failed */
+void          asgdi_master_free(asgdi_master *m);
+void          asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b); /* M = S, and it serves */
+void          asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void          asgdi_master_new_view(asgdi_exchange *x);
+size_t        asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b);
+
+/* ---- takeover.c ---- */
+void asgdi_takeover_new_view(asgdi_exchange *x);
+void asgdi_takeover_tick(asgdi_exchange *x);
+void asgdi_takeover_on_ask(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void asgdi_takeover_on_hold(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void asgdi_takeover_on_fetch(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void asgdi_takeover_on_data(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+
+/* ---- supply.c ---- */
+asgd_status asgdi_supply_new(asgdi_exchange *x);
+void        asgdi_supply_free(asgdi_exchange *x);
+void        asgdi_supply_tick(asgdi_exchange *x);
+void        asgdi_supply_safe(asgdi_exchange *x); /* marks up to the least safe one of all blocks are safe */
+void        asgdi_supply_new_view(asgdi_exchange *x, asgdi_set lost);
+void        asgdi_supply_known(asgdi_exchange *x, const uint8_t *bytes, size_t n);
+bool        asgdi_supply_idle(const asgdi_exchange *x); /* the workers have nothing to do */
+void        asgdi_supply_on_lease(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void        asgdi_supply_on_grant(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void        asgdi_supply_on_queue_ask(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void        asgdi_supply_on_queue(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+
+#endif

@@ -1,0 +1,315 @@
+/* master.c -- the blocks this process owns: deltas come in, the master changes, replies go out.
+ *
+ * Invariant: the master is what it began as, plus weight * d of each process's deltas numbered up to seq[process],
+ * each once.  seq travels with every reply and lives on in the copies, so it holds across the owner's
+ * death (takeover.c). */
+#include "exchange/core.h"
+
+#include <math.h>
+
+#include "base/mem.h"
+
+asgdi_master *asgdi_master_new(asgdi_exchange *x, const asgdi_block *b)
+{
+    const uint32_t size = x->c.size;
+    asgdi_master  *m    = asgdi_calloc(1, sizeof *m);
+    if (!m) return NULL;
+    m->m        = asgdi_calloc(asgdi_x_floats(b), sizeof(float));
+    m->changed  = asgdi_calloc(b->rows, sizeof *m->changed);
+    m->seq      = asgdi_calloc((size_t)size * 2, sizeof *m->seq);
+    bool enough = m->m && m->changed && m->seq;
+    if (enough) m->included = m->seq + size;
+    if (x->c.clock == ASGDI_CLOCK_SYNC) {
+        m->sum       = asgdi_calloc(asgdi_x_floats(b), sizeof(float));
+        m->in_sum    = asgdi_calloc(b->rows, 1);
+        m->round_seq = asgdi_calloc((size_t)size * 4, sizeof *m->round_seq);
+        enough       = enough && m->sum && m->in_sum && m->round_seq;
+        if (enough) m->round_included = m->round_seq + size;
+        if (enough) m->round_updates = m->round_included + size;
+        if (enough) m->round_count = m->round_updates + size;
+    }
+    if (x->c.outer_momentum > 0) {
+        m->velocity = asgdi_calloc(asgdi_x_floats(b), sizeof(float));
+        m->gathered = asgdi_calloc(asgdi_x_floats(b), sizeof(float));
+        enough      = enough && m->velocity && m->gathered;
+    }
+    if (enough) return m;
+    asgdi_master_free(m);
+    return NULL;
+}
+
+void asgdi_master_free(asgdi_master *m)
+{
+    if (!m) return;
+    asgdi_free(m->m);
+    asgdi_free(m->changed);
+    asgdi_free(m->seq);
+    asgdi_free(m->sum);
+    asgdi_free(m->in_sum);
+    asgdi_free(m->round_seq);
+    asgdi_free(m->velocity);
+    asgdi_free(m->gathered);
+    asgdi_free(m);
+}
+
+void asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b)
+{
+    asgdi_master *m = b->master;
+    memcpy(m->m, asgdi_x_s(x, b), asgdi_x_floats(b) * sizeof(float));
+    memcpy(m->seq, b->seq, x->c.size * sizeof *m->seq);
+    memcpy(m->included, b->included, x->c.size * sizeof *m->included);
+    m->version = (asgdi_version){x->view, b->base.count};
+    m->updates = b->base_updates;
+    m->round   = b->sync_round;
+    for (uint32_t r = 0; r < b->rows; r++) m->changed[r] = m->version.count;
+    m->serving = true;
+}
+
+/* ---- replies ---- */
+
+size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b)
+{
+    const asgdi_shape s = asgdi_x_shape(x, b);
+    return 64 + (size_t)x->c.size * 16 + asgdi_encode_bound(ASGDI_FLOAT32, &s, b->rows);
+}
+
+/* Rows changed after version `count`, and those listed in also [n_also], which may be NULL. */
+static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t seq, uint64_t count,
+                  asgdi_verdict verdict, const uint32_t *also, uint32_t n_also)
+{
+    const asgdi_master *m     = b->master;
+    const asgdi_shape   shape = asgdi_x_shape(x, b);
+    uint32_t            n = 0, k = 0;
+    asgdi_writer        w;
+    for (uint32_t r = 0; r < b->rows; r++) {
+        while (k < n_also && also[k] < r) k++;
+        if (m->changed[r] <= count && !(k < n_also && also[k] == r)) continue;
+        memcpy(x->x2 + (size_t)n * b->stride, m->m + (size_t)r * b->stride, b->stride * sizeof(float));
+        x->rows2[n++] = r;
+    }
+    if (!asgdi_x_frame(x, ASGDI_REPLY, asgdi_reply_room(x, b), &w)) return;
+    asgdi_put_u32(&w, (uint32_t)(b - x->block));
+    asgdi_put_u64(&w, seq);
+    asgdi_put_u64(&w, m->version.term);
+    asgdi_put_u64(&w, m->version.count);
+    asgdi_put_u64(&w, m->updates);
+    asgdi_put_u64(&w, m->round);
+    asgdi_put_u8(&w, (uint8_t)verdict);
+    for (uint32_t q = 0; q < x->c.size; q++) {
+        asgdi_put_u64(&w, m->seq[q]);
+        asgdi_put_u64(&w, m->included[q]);
+    }
+    w.at += asgdi_encode(ASGDI_FLOAT32, &shape, n, x->rows2, x->x2, w.frame->data + w.at);
+    if (to != x->c.self) {
+        asgdi_x_post(x, to, &w);
+        return;
+    }
+    asgdi_reader r = {w.frame->data + sizeof(asgdi_head), w.at - sizeof(asgdi_head), false};
+    asgdi_copy_on_reply(x, to, &r);
+    asgdi_frame_free(w.frame);
+}
+
+/* ---- deltas ---- */
+
+/* What a part of a row is multiplied by on its way into the master. */
+static float part_weight(const asgdi_exchange *x, uint32_t part, float weight, uint32_t contributors)
+{
+    const asgdk_slots *s    = &x->p->slots;
+    const asgdk_merge  kind = part == 0 ? s->w : s->slot[part - 1];
+    if (kind == ASGDK_DERIVED) return 0;
+    if (kind == ASGDK_MEAN || x->c.merging == ASGDI_MERGE_MEAN) return weight / (float)contributors;
+    return weight;
+}
+
+static void add_row(const asgdi_exchange *x, const asgdi_block *b, float *to, const float *d, float weight,
+                    uint32_t contributors)
+{
+    const uint32_t pad = x->p->table[b->table].pad;
+    for (uint32_t part = 0; part * pad < b->stride; part++) {
+        const float f = part_weight(x, part, weight, contributors);
+        for (uint32_t c = part * pad; c < (part + 1) * pad; c++) to[c] += f * d[c];
+    }
+}
+
+/* Delayed Nesterov (Liu et al. 2024): every arrival moves the master by its share, every processes-th one
+ * renews the velocity from what they brought together and adds it. */
+static void add_outer(asgdi_exchange *x, const asgdi_block *b, uint32_t n, const uint32_t *row, const float *d,
+                      float weight)
+{
+    asgdi_master  *m         = b->master;
+    const uint32_t processes = asgdi_set_count(x->in), pad = x->p->table[b->table].pad;
+    const float    beta = (float)x->c.outer_momentum, share = weight / (float)processes;
+    for (uint32_t i = 0; i < n; i++) {
+        add_row(x, b, m->m + (size_t)row[i] * b->stride, d + (size_t)i * b->stride, weight, processes);
+        m->changed[row[i]] = m->version.count;
+        for (uint32_t c = 0; c < pad; c++) /* w alone: statistics have no momentum */
+            m->gathered[(size_t)row[i] * b->stride + c] += share * d[(size_t)i * b->stride + c];
+    }
+    if (++m->arrivals < processes) return;
+    m->arrivals = 0;
+    for (uint32_t r = 0; r < b->rows; r++) {
+        bool moved = false;
+        for (uint32_t c = 0; c < pad; c++) {
+            const size_t at = (size_t)r * b->stride + c;
+            const float  v  = beta * m->velocity[at] + m->gathered[at];
+            m->velocity[at] = v;
+            m->gathered[at] = 0;
+            m->m[at] += beta * v;
+            moved |= v != 0;
+        }
+        if (moved) m->changed[r] = m->version.count;
+    }
+}
+
+static double norm_of(const float *d, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)d[i] * (double)d[i];
+    return sqrt(sum);
+}
+
+static void count_verdict(asgdi_exchange *x, asgdi_verdict v)
+{
+    x->counts.damped += v == ASGDI_DAMPED;
+    x->counts.dropped += v == ASGDI_DROPPED;
+    x->counts.clipped += v == ASGDI_CLIPPED;
+    x->counts.quarantined += v == ASGDI_QUARANTINED;
+}
+
+static asgdi_verdict enter(asgdi_exchange *x, const asgdi_block *b, uint32_t n, uint64_t base_updates,
+                           uint64_t mine)
+{
+    asgdi_master      *m      = b->master;
+    const asgdi_limits limits = {x->c.damp, x->c.drop, x->c.clip};
+    const double       tau = m->updates > base_updates ? (double)(m->updates - base_updates) : 0;
+    float              weight;
+    if (n == 0) return ASGDI_ACCEPTED;
+    const asgdi_verdict v =
+        asgdi_govern(&limits, &m->usual, tau, norm_of(x->x1, (size_t)n * b->stride), &weight);
+    count_verdict(x, v);
+    x->counts.tau_sum += tau;
+    x->counts.tau_count += 1;
+    if (tau > (double)x->counts.tau_max) x->counts.tau_max = (uint64_t)tau;
+    m->version.count++; /* also where nothing changes: its number is in from here on */
+    if (weight == 0) return v;
+    m->updates += mine;
+    if (x->c.outer_momentum > 0 && x->stage == ASGDI_TRAINING) {
+        add_outer(x, b, n, x->rows1, x->x1, weight);
+        return v;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        add_row(x, b, m->m + (size_t)x->rows1[i] * b->stride, x->x1 + (size_t)i * b->stride, weight,
+                asgdi_set_count(x->in));
+        m->changed[x->rows1[i]] = m->version.count;
+    }
+    return v;
+}
+
+/* ---- synchronous rounds (with backup processes: Chen, Monga, Bengio, Jozefowicz 2016) ---- */
+
+static void close_round(asgdi_exchange *x, asgdi_block *b)
+{
+    asgdi_master   *m  = b->master;
+    const asgdi_set of = m->in_round;
+    const uint32_t  n  = asgdi_set_count(of);
+    m->version.count++;
+    for (uint32_t r = 0; r < b->rows; r++) {
+        if (!m->in_sum[r]) continue;
+        add_row(x, b, m->m + (size_t)r * b->stride, m->sum + (size_t)r * b->stride, 1, n);
+        memset(m->sum + (size_t)r * b->stride, 0, b->stride * sizeof(float));
+        m->in_sum[r]  = 0;
+        m->changed[r] = m->version.count;
+    }
+    m->round++;
+    m->in_round = (asgdi_set){0};
+    for (uint32_t q = 0; q < x->c.size; q++) {
+        if (!asgdi_set_has(&of, q)) continue;
+        m->seq[q]      = m->round_seq[q];
+        m->included[q] = m->round_included[q];
+        m->updates += m->round_updates[q];
+    }
+    for (uint32_t q = 0; q < x->c.size; q++)
+        if (asgdi_set_has(&of, q) && asgdi_set_has(&x->in, q))
+            reply(x, b, q, m->seq[q], m->round_count[q], ASGDI_ACCEPTED, NULL, 0);
+}
+
+static bool round_complete(const asgdi_exchange *x, const asgdi_master *m)
+{
+    const uint32_t all = asgdi_set_count(x->in);
+    uint32_t       got = 0;
+    for (uint32_t q = 0; q < x->c.size; q++) got += asgdi_set_has(&m->in_round, q) && asgdi_set_has(&x->in, q);
+    const uint32_t need = all > x->c.backup ? all - x->c.backup : 1;
+    return got > 0 && (got >= need || x->ending);
+}
+
+static void join_round(asgdi_exchange *x, asgdi_block *b, uint32_t from, uint64_t seq, uint64_t count,
+                       uint32_t n, uint64_t examples, uint64_t mine)
+{
+    asgdi_master *m = b->master;
+    if (!asgdi_set_has(&m->in_round, from)) {
+        asgdi_set_add(&m->in_round, from);
+        m->round_seq[from]      = seq;
+        m->round_included[from] = examples;
+        m->round_updates[from]  = mine;
+        m->round_count[from]    = count;
+        for (uint32_t i = 0; i < n; i++) {
+            const float *d  = x->x1 + (size_t)i * b->stride;
+            float       *to = m->sum + (size_t)x->rows1[i] * b->stride;
+            for (uint32_t c = 0; c < b->stride; c++) to[c] += d[c];
+            m->in_sum[x->rows1[i]] = 1;
+        }
+    }
+    if (round_complete(x, m)) close_round(x, b);
+}
+
+void asgdi_master_new_view(asgdi_exchange *x)
+{
+    if (x->c.clock != ASGDI_CLOCK_SYNC) return;
+    for (uint32_t i = 0; i < x->n_blocks; i++) {
+        asgdi_block *b = &x->block[i];
+        if (b->master && b->master->serving && round_complete(x, b->master)) close_round(x, b);
+    }
+}
+
+void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
+{
+    const uint32_t number = asgdi_get_u32(r);
+    const uint64_t seq = asgdi_get_u64(r), count = asgdi_get_u64(r), base_updates = asgdi_get_u64(r);
+    const uint64_t mine = asgdi_get_u64(r), examples = asgdi_get_u64(r), sync_round = asgdi_get_u64(r);
+    const uint8_t  flags = asgdi_get_u8(r), coding = asgdi_get_u8(r);
+    (void)flags;
+    if (r->bad || number >= x->n_blocks || coding >= ASGDI_CODINGS) return;
+    asgdi_block      *b     = &x->block[number];
+    const asgdi_shape shape = asgdi_x_shape(x, b);
+    asgdi_master     *m     = b->master;
+    uint32_t          n;
+    if (!m || !m->serving) return; /* it will be sent again */
+    if (seq <= m->seq[from]) {     /* the reply to it was lost, or is still on its way */
+        if (seq == m->seq[from]) reply(x, b, from, seq, count, ASGDI_ACCEPTED, NULL, 0);
+        return;
+    }
+    if (!asgdi_decode((asgdi_coding)coding, &shape, r->at, r->left, &n, x->rows1, x->x1)) return;
+    if (x->c.clock == ASGDI_CLOCK_SYNC && !x->ending) {
+        if (!isfinite(norm_of(x->x1, (size_t)n * b->stride))) {
+            x->counts.quarantined++;
+            m->seq[from] = seq;
+            reply(x, b, from, seq, count, ASGDI_QUARANTINED, x->rows1, n);
+        } else if (sync_round < m->round) { /* too late for its round */
+            x->counts.dropped++;
+            m->seq[from] = seq;
+            m->version.count++;
+            reply(x, b, from, seq, count, ASGDI_DROPPED, NULL, 0);
+        } else {
+            join_round(x, b, from, seq, count, n, examples, mine);
+        }
+        return;
+    }
+    const asgdi_verdict v = enter(x, b, n, base_updates, mine);
+    m->seq[from]          = seq;
+    if (v != ASGDI_DROPPED && v != ASGDI_QUARANTINED && m->included[from] != examples) {
+        if (n == 0) m->version.count++; /* a version is the same vector too */
+        m->included[from] = examples;
+    }
+    if (m->sum && m->round < sync_round) m->round = sync_round;
+    reply(x, b, from, seq, count, v, x->rows1, v == ASGDI_QUARANTINED ? n : 0);
+}
