@@ -10,7 +10,7 @@
 asgd_status asgdi_access_init(asgdi_access *a, asgdi_params *p, asgdi_locks *l,
                               const uint64_t *n_own, const asgd_kern *k, const asgdk_step *step)
 {
-    *a = (asgdi_access){.p = p, .locks = l, .n_own = n_own, .k = k, .step = *step};
+    *a             = (asgdi_access){.p = p, .locks = l, .n_own = n_own, .k = k, .step = *step};
     size_t longest = 1;
     for (int t = 0; t < p->n_tables; t++)
         if (p->table[t].stride > longest) longest = p->table[t].stride;
