@@ -39,5 +39,5 @@ list(REMOVE_DUPLICATES ASGD_INCLUDES)
 
 # oneDNN brings GNU OpenMP; libasgd tells it to use one thread per worker.  Under clang too it must be
 # GNU's, or the setting would be made in the wrong runtime.
-list(APPEND ASGD_LIBRARIES gomp pthread m)
-list(APPEND ASGD_LIBRARY_NAMES gomp pthread m)
+list(APPEND ASGD_LIBRARIES gomp pthread m ${CMAKE_DL_LIBS})
+list(APPEND ASGD_LIBRARY_NAMES gomp pthread m ${CMAKE_DL_LIBS})

@@ -33,14 +33,16 @@ static uint32_t every_of(const asgdi_params *p, int table, uint64_t number)
 static uint64_t rows_of_block(const asgdi_exchange *x, const asgdi_table *t)
 {
     uint64_t floats = 0;
-    for (int i = 0; i < x->p->n_tables; i++) floats += x->p->table[i].info.rows * x->p->table[i].stride;
+    for (int i = 0; i < x->p->n_tables; i++)
+        floats += x->p->table[i].info.rows * x->p->table[i].stride;
     uint64_t most = floats / (2 * (uint64_t)x->c.size);
     if (most > BLOCK_MOST) most = BLOCK_MOST;
     if (most < BLOCK_LEAST) most = BLOCK_LEAST;
     const uint64_t all = t->info.rows * t->stride, blocks = (all + most - 1) / most;
     uint64_t       rows = (t->info.rows + blocks - 1) / blocks;
-    return rows * t->stride > BLOCK_MOST && rows > 1 ? BLOCK_MOST / t->stride + (t->stride > BLOCK_MOST)
-                                                     : rows;
+    return rows * t->stride > BLOCK_MOST && rows > 1
+               ? BLOCK_MOST / t->stride + (t->stride > BLOCK_MOST)
+               : rows;
 }
 
 static asgd_status lay_out(asgdi_exchange *x)
@@ -86,10 +88,11 @@ asgd_status asgdi_copy_new(asgdi_exchange *x)
     for (uint32_t i = 0; i < x->n_blocks; i++) {
         const asgdi_block *b = &x->block[i];
         if (b->rows > rows) rows = b->rows;
-        if (asgdi_reply_room(x, b) > ASGDI_FRAME_MAX / 2)
-            return ASGD_FAIL(EINVAL,
-                             "table %s: rows of %u floats are too long to be exchanged between processes",
-                             x->p->table[b->table].info.name, b->stride);
+        if (asgdi_reply_room(x, b, b->rows) + b->rows > ASGDI_FRAME_MAX / 2)
+            return ASGD_FAIL(
+                EINVAL,
+                "table %s: rows of %u floats are too long to be exchanged between processes",
+                x->p->table[b->table].info.name, b->stride);
     }
     x->x1    = asgdi_calloc(x->most_floats, sizeof(float));
     x->x2    = asgdi_calloc(x->most_floats, sizeof(float));
@@ -116,6 +119,45 @@ no_memory:
     return ASGD_FAIL(ENOMEM, "no memory for the copies of the parameters that the exchange keeps");
 }
 
+/* ---- snapshots ---- */
+
+void asgdi_exchange_snapshot_begin(asgdi_exchange *x)
+{
+    if (x->snapshot == ASGDI_SNAPSHOT_WANTED || x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY) return;
+    for (int t = 0; t < x->p->n_tables; t++) {
+        const asgdi_table *table = &x->p->table[t];
+        if (!x->snap[t])
+            x->snap[t] = asgdi_calloc((size_t)table->info.rows * table->stride, sizeof(float));
+        if (!x->snap[t]) {
+            asgdi_x_fail(x, "no memory for a snapshot of the parameters");
+            return;
+        }
+    }
+    x->snapshot = ASGDI_SNAPSHOT_WANTED;
+}
+
+bool asgdi_exchange_snapshot_ready(const asgdi_exchange *x)
+{
+    return x->snapshot == ASGDI_SNAPSHOT_READY;
+}
+
+void asgdi_exchange_snapshot(const asgdi_exchange *x, float *const **rows,
+                             const asgdi_ranges **done)
+{
+    *rows = x->snap;
+    *done = &x->snap_done;
+}
+
+/* At the beginning of a full round: whatever is known to be done now will be in it. */
+static void note_done(asgdi_exchange *x)
+{
+    const asgdi_ranges *done =
+        x->supply.serving ? asgdi_queue_done_set(&x->supply.queue) : &x->supply.known;
+    asgdi_ranges_clear(&x->snap_done);
+    if (!asgdi_ranges_add_all(&x->snap_done, done)) asgdi_x_fail(x, "no memory for a snapshot");
+    x->snapshot = ASGDI_SNAPSHOT_UNDER_WAY;
+}
+
 static void free_fixes(asgdi_fixes *f)
 {
     for (uint32_t i = 0; i < f->n; i++) asgdi_free(f->fix[i].by);
@@ -132,7 +174,11 @@ void asgdi_copy_free(asgdi_exchange *x)
     free_fixes(&x->ready);
     free_fixes(&x->handed);
     for (uint32_t i = 0; i < x->n_spare; i++) asgdi_free(x->spare[i]);
-    for (int t = 0; t < ASGD_MAX_TABLES; t++) asgdi_free(x->s[t]);
+    for (int t = 0; t < ASGD_MAX_TABLES; t++) {
+        asgdi_free(x->s[t]);
+        asgdi_free(x->snap[t]);
+    }
+    asgdi_ranges_free(&x->snap_done);
     asgdi_free(x->block);
     asgdi_free(x->vectors);
     asgdi_free(x->x1);
@@ -293,7 +339,8 @@ static bool may_begin(const asgdi_exchange *x)
     case ASGDI_FLUSHING: return x->still && !x->flushed;
     case ASGDI_FETCHING:
         for (uint32_t q = 0; q < x->c.size; q++)
-            if (q != x->c.self && asgdi_set_has(&x->in, q) && x->peer[q].stage < ASGDI_FETCHING) return false;
+            if (q != x->c.self && asgdi_set_has(&x->in, q) && x->peer[q].stage < ASGDI_FETCHING)
+                return false;
         return true;
     default: return false;
     }
@@ -302,13 +349,15 @@ static bool may_begin(const asgdi_exchange *x)
 static void begin_round(asgdi_exchange *x)
 {
     x->round++;
-    x->in_round      = true;
-    x->cursor        = 0;
-    x->full          = x->stage != ASGDI_TRAINING || x->c.clock == ASGDI_CLOCK_SYNC || workers_wait(x);
+    x->in_round = true;
+    x->cursor   = 0;
+    x->full     = x->stage != ASGDI_TRAINING || x->c.clock == ASGDI_CLOCK_SYNC || workers_wait(x);
+    x->full     = x->full || x->snapshot == ASGDI_SNAPSHOT_WANTED;
     x->round_stage   = x->stage;
     x->round_began   = x->now;
     x->round_cost    = x->progress.cost;
     x->round_updates = x->progress.updates;
+    if (x->snapshot == ASGDI_SNAPSHOT_WANTED) note_done(x);
 }
 
 static bool is_due(const asgdi_exchange *x, uint32_t i)
@@ -325,6 +374,7 @@ static void end_round(asgdi_exchange *x)
     x->round_at = x->round_began + wait;
     x->in_round = false;
     x->counts.rounds++;
+    if (x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY) x->snapshot = ASGDI_SNAPSHOT_READY;
     asgdi_supply_safe(x);
     if (x->stage == ASGDI_FLUSHING && x->round_stage == ASGDI_FLUSHING) {
         x->flushed  = true;
@@ -370,21 +420,21 @@ static bool add_fix(asgdi_exchange *x, uint32_t block, float *by)
         asgdi_x_fail(x, "no memory for a correction");
         return false;
     }
-    f->fix                  = list;
-    f->fix[f->n++]          = (asgdi_fix){block, by};
+    f->fix                     = list;
+    f->fix[f->n++]             = (asgdi_fix){block, by};
     x->block[block].correcting = true;
     return true;
 }
 
-static bool add_entry(asgdi_exchange *x, const asgdi_block *b, uint32_t row, uint32_t n, bool replace,
-                      const float *by)
+static bool add_entry(asgdi_exchange *x, const asgdi_block *b, uint32_t row, uint32_t n,
+                      bool replace, const float *by)
 {
     asgdi_fixes *f    = &x->ready;
     void        *list = f->entry;
     if (f->n_entries) { /* next to the one before it? */
         asgdi_correction *last = &f->entry[f->n_entries - 1];
-        if (last->table == b->table && last->first + last->n == b->first + row && last->replace == replace &&
-            last->by + (size_t)last->n * b->stride == by) {
+        if (last->table == b->table && last->first + last->n == b->first + row &&
+            last->replace == replace && last->by + (size_t)last->n * b->stride == by) {
             last->n += n;
             return true;
         }
@@ -401,18 +451,19 @@ static bool add_entry(asgdi_exchange *x, const asgdi_block *b, uint32_t row, uin
 /* rows1, x1 [n1]: what was sent; rows2, x2 [n2]: what the master has now, of rows that changed. */
 static void correct(asgdi_exchange *x, asgdi_block *b, uint32_t n1, uint32_t n2, bool replace)
 {
-    const uint32_t number  = (uint32_t)(b - x->block), stride = b->stride;
+    const uint32_t number = (uint32_t)(b - x->block), stride = b->stride;
     const bool     elastic = x->c.merging == ASGDI_MERGE_ELASTIC && !replace;
     float         *s = asgdi_x_s(x, b), *by = buffer(x);
     if (!by || !add_fix(x, number, by)) return;
     uint32_t i = 0, j = 0, n = 0;
     while (i < n1 || j < n2) {
-        const uint32_t r1 = i < n1 ? x->rows1[i] : UINT32_MAX, r2 = j < n2 ? x->rows2[j] : UINT32_MAX;
+        const uint32_t r1  = i < n1 ? x->rows1[i] : UINT32_MAX,
+                       r2  = j < n2 ? x->rows2[j] : UINT32_MAX;
         const uint32_t row = r1 < r2 ? r1 : r2;
-        const float   *d = r1 == row ? x->x1 + (size_t)i * stride : NULL;
-        const float   *m = r2 == row ? x->x2 + (size_t)j * stride : NULL;
+        const float   *d   = r1 == row ? x->x1 + (size_t)i * stride : NULL;
+        const float   *m   = r2 == row ? x->x2 + (size_t)j * stride : NULL;
         float         *was = s + (size_t)row * stride, *c = by + (size_t)n * stride;
-        const bool     put = replace && d; /* what was sent was not finite: W is not worth keeping */
+        const bool put = replace && d; /* what was sent was not finite: W is not worth keeping */
         for (uint32_t k = 0; k < stride; k++) {
             const float now  = m ? m[k] : was[k];
             const float sent = d && !put ? d[k] : 0;
@@ -475,6 +526,9 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     }
     b->safe_mark = b->read_mark;
     correct(x, b, n1, n2, verdict == ASGDI_QUARANTINED);
+    if (x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY)
+        memcpy(x->snap[b->table] + b->first * b->stride, asgdi_x_s(x, b),
+               asgdi_x_floats(b) * sizeof(float));
 }
 
 uint32_t asgdi_exchange_corrections(asgdi_exchange *x, const asgdi_correction **out)

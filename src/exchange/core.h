@@ -40,12 +40,13 @@ typedef struct asgdi_block {
     uint64_t     *included;     /* [size] and the examples of each */
     uint64_t      next_seq;     /* of the delta under way, or the last one */
     uint64_t      read_updates; /* of this process, when W was last read */
-    uint64_t      read_mark, safe_mark; /* marks (supply): when read last; when last read and acknowledged */
-    asgdi_frame  *sent;                 /* under way; NULL: none */
-    uint32_t      sent_to, times_sent;
-    double        sent_at;
-    bool          correcting; /* a correction of it is not made yet */
-    uint64_t      sync_round; /* sync: the owner's round this process is in */
+    uint64_t      read_mark,
+        safe_mark;     /* marks (supply): when read last; when last read and acknowledged */
+    asgdi_frame *sent; /* under way; NULL: none */
+    uint32_t     sent_to, times_sent;
+    double       sent_at;
+    bool         correcting; /* a correction of it is not made yet */
+    uint64_t     sync_round; /* sync: the owner's round this process is in */
 
     struct asgdi_master *master; /* NULL: another process's */
 } asgdi_block;
@@ -66,8 +67,8 @@ typedef struct asgdi_master {
     /* sync: the round that is being collected */
     uint64_t  round;
     asgdi_set in_round;
-    float    *sum;         /* [rows][stride] */
-    uint8_t  *in_sum;      /* [rows] */
+    float    *sum;                                                      /* [rows][stride] */
+    uint8_t  *in_sum;                                                   /* [rows] */
     uint64_t *round_seq, *round_included, *round_updates, *round_count; /* [size] */
     /* outer momentum */
     float   *velocity, *gathered; /* [rows][stride] */
@@ -88,15 +89,15 @@ typedef struct asgdi_fixes {
 } asgdi_fixes;
 
 typedef struct asgdi_peer {
-    double   heard;   /* when last; before it was ever: when this process began */
-    bool     known;   /* it was heard of */
-    bool     greeted; /* and what it is about is the same */
+    double   heard;             /* when last; before it was ever: when this process began */
+    bool     known;             /* it was heard of */
+    bool     greeted;           /* and what it is about is the same */
     uint64_t updates, examples; /* what it said it had done */
     bool     idle;              /* it has nothing to do, so nobody need wait for it */
     uint8_t  stage;
-    double   viewed; /* when it was last told the view because it was behind */
+    double   viewed;    /* when it was last told the view because it was behind */
     size_t   under_way; /* bytes sent to it and not answered */
-    double   asked;  /* takeover: when it was last asked */
+    double   asked;     /* takeover: when it was last asked */
     bool     asking;
     /* keeper's: its last request, to answer a repeated one alike */
     uint64_t    request;
@@ -116,17 +117,17 @@ typedef struct asgdi_supply {
     asgdi_queue queue;
     bool        serving;
     /* everybody's */
-    asgdi_ranges held;       /* leased, not safely done */
-    asgdi_ranges safe;       /* safely done by this process, not yet in known */
-    asgdi_ranges unreported; /* safely done, the keeper has not said that it knows */
-    asgdi_ranges reporting;  /* those in the request under way */
-    asgdi_ranges known;      /* done by anybody, as the keeper says */
-    asgdi_range  pending[64]; /* leased, the workers have not got them yet: a ring */
-    uint32_t     pending_first, n_pending;
+    asgdi_ranges  held;        /* leased, not safely done */
+    asgdi_ranges  safe;        /* safely done by this process, not yet in known */
+    asgdi_ranges  unreported;  /* safely done, the keeper has not said that it knows */
+    asgdi_ranges  reporting;   /* those in the request under way */
+    asgdi_ranges  known;       /* done by anybody, as the keeper says */
+    asgdi_range   pending[64]; /* leased, the workers have not got them yet: a ring */
+    uint32_t      pending_first, n_pending;
     asgdi_marked *marked;
     size_t        n_marked, marked_room;
-    uint64_t      mark;   /* grows with each asgdi_exchange_done() */
-    uint64_t      request; /* number of the last one */
+    uint64_t      mark;            /* grows with each asgdi_exchange_done() */
+    uint64_t      request;         /* number of the last one */
     bool          requested, want; /* it is under way; it asks for more */
     double        requested_at, retry_at;
     uint64_t      left; /* positions leased and not done by the workers */
@@ -162,23 +163,33 @@ struct asgdi_exchange {
     /* blocks */
     asgdi_block *block;
     uint32_t     n_blocks;
-    uint32_t     most_floats; /* of a block */
+    uint32_t     most_floats;        /* of a block */
     float       *s[ASGD_MAX_TABLES]; /* [rows][stride] */
-    uint64_t    *vectors; /* of all blocks: [blocks][2][size] */
-    float       *x1, *x2, *x3; /* scratch, [most_floats] */
+    uint64_t    *vectors;            /* of all blocks: [blocks][2][size] */
+    float       *x1, *x2, *x3;       /* scratch, [most_floats] */
     uint32_t    *rows1, *rows2;
 
     /* rounds (copy.c) */
-    uint64_t round;
-    uint32_t cursor;      /* block the round has come to; n_blocks: all sent */
-    uint32_t under_way;   /* blocks of the round that are not done */
-    bool     in_round, full; /* full: it has all blocks */
-    asgdi_stage round_stage; /* when it began */
-    double   round_began, round_at, round_cost, look_at;
-    uint64_t round_updates;  /* of this process when it began */
+    uint64_t    round;
+    uint32_t    cursor;         /* block the round has come to; n_blocks: all sent */
+    uint32_t    under_way;      /* blocks of the round that are not done */
+    bool        in_round, full; /* full: it has all blocks */
+    asgdi_stage round_stage;    /* when it began */
+    double      round_began, round_at, round_cost, look_at;
+    uint64_t    round_updates; /* of this process when it began */
     asgdi_fixes ready, handed;
     float      *spare[16]; /* buffers of most_floats */
     uint32_t    n_spare;
+
+    /* the snapshot (copy.c) */
+    enum {
+        ASGDI_NO_SNAPSHOT,
+        ASGDI_SNAPSHOT_WANTED,
+        ASGDI_SNAPSHOT_UNDER_WAY,
+        ASGDI_SNAPSHOT_READY
+    } snapshot;
+    float       *snap[ASGD_MAX_TABLES];
+    asgdi_ranges snap_done;
 
     /* takeover.c */
     uint32_t taking; /* blocks */
@@ -198,8 +209,8 @@ void asgdi_x_fail(asgdi_exchange *x, const char *format, ...) ASGD_PRINTF(2, 3);
 /* A frame with its head; NULL: the exchange has failed. */
 asgdi_frame *asgdi_x_frame(asgdi_exchange *x, asgdi_frame_type type, size_t room, asgdi_writer *w);
 /* Queues it for sending, with the bytes written; to itself: not allowed. */
-void asgdi_x_post(asgdi_exchange *x, uint32_t to, asgdi_writer *w);
-void asgdi_x_post_frame(asgdi_exchange *x, uint32_t to, asgdi_frame *f);
+void                   asgdi_x_post(asgdi_exchange *x, uint32_t to, asgdi_writer *w);
+void                   asgdi_x_post_frame(asgdi_exchange *x, uint32_t to, asgdi_frame *f);
 static inline uint32_t asgdi_x_keeper(const asgdi_exchange *x)
 {
     return asgdi_set_lowest(x->in);
@@ -240,7 +251,7 @@ void          asgdi_master_free(asgdi_master *m);
 void          asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b); /* M = S, and it serves */
 void          asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 void          asgdi_master_new_view(asgdi_exchange *x);
-size_t        asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b);
+size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n); /* n rows */
 
 /* ---- takeover.c ---- */
 void asgdi_takeover_new_view(asgdi_exchange *x);
@@ -254,13 +265,14 @@ void asgdi_takeover_on_data(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 asgd_status asgdi_supply_new(asgdi_exchange *x);
 void        asgdi_supply_free(asgdi_exchange *x);
 void        asgdi_supply_tick(asgdi_exchange *x);
-void        asgdi_supply_safe(asgdi_exchange *x); /* marks up to the least safe one of all blocks are safe */
-void        asgdi_supply_new_view(asgdi_exchange *x, asgdi_set lost);
-void        asgdi_supply_known(asgdi_exchange *x, const uint8_t *bytes, size_t n);
-bool        asgdi_supply_idle(const asgdi_exchange *x); /* the workers have nothing to do */
-void        asgdi_supply_on_lease(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
-void        asgdi_supply_on_grant(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
-void        asgdi_supply_on_queue_ask(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
-void        asgdi_supply_on_queue(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void        asgdi_supply_safe(
+           asgdi_exchange *x); /* marks up to the least safe one of all blocks are safe */
+void asgdi_supply_new_view(asgdi_exchange *x, asgdi_set lost);
+void asgdi_supply_known(asgdi_exchange *x, const uint8_t *bytes, size_t n);
+bool asgdi_supply_idle(const asgdi_exchange *x); /* the workers have nothing to do */
+void asgdi_supply_on_lease(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void asgdi_supply_on_grant(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void asgdi_supply_on_queue_ask(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void asgdi_supply_on_queue(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 
 #endif

@@ -28,7 +28,7 @@ asgdi_frame *asgdi_x_frame(asgdi_exchange *x, asgdi_frame_type type, size_t room
                              .from    = (uint16_t)x->c.self,
                              .run     = x->c.run,
                              .view    = x->view};
-    *w = (asgdi_writer){asgdi_frame_new(sizeof head + room), 0};
+    *w                    = (asgdi_writer){asgdi_frame_new(sizeof head + room), 0};
     if (w->frame)
         asgdi_put(w, &head, sizeof head);
     else
@@ -58,8 +58,8 @@ void asgdi_x_post(asgdi_exchange *x, uint32_t to, asgdi_writer *w)
 
 /* ---- life ---- */
 
-asgd_status asgdi_exchange_new(asgdi_exchange **out, const asgdi_exchange_config *c, const asgdi_params *p,
-                               asgdi_read_rows *read, void *user)
+asgd_status asgdi_exchange_new(asgdi_exchange **out, const asgdi_exchange_config *c,
+                               const asgdi_params *p, asgdi_read_rows *read, void *user)
 {
     *out = NULL;
     if (c->size < 1 || c->size > ASGDI_PROCESSES_MAX || c->self >= c->size)
@@ -117,19 +117,23 @@ static void dispatch(asgdi_exchange *x, const asgdi_head *h, asgdi_reader *r)
     }
 }
 
-void asgdi_exchange_receive(asgdi_exchange *x, uint32_t from, const uint8_t *data, size_t bytes, double now)
+void asgdi_exchange_receive(asgdi_exchange *x, uint32_t from, const uint8_t *data, size_t bytes,
+                            double now)
 {
     asgdi_reader r = {data, bytes, false};
     asgdi_head   h;
     asgdi_get(&r, &h, sizeof h);
     x->now = now;
-    if (r.bad || h.magic != ASGDI_WIRE_MAGIC || h.version != ASGDI_WIRE_VERSION || h.run != x->c.run) return;
+    if (r.bad || h.magic != ASGDI_WIRE_MAGIC || h.version != ASGDI_WIRE_VERSION ||
+        h.run != x->c.run)
+        return;
     if (h.from != from || from >= x->c.size || from == x->c.self) return;
     if (x->stage == ASGDI_OUT || x->stage == ASGDI_FAILED) return;
     x->counts.bytes_in += bytes;
     const bool was_ending = x->ending;
     if (asgdi_members_admit(x, &h)) dispatch(x, &h, &r);
-    if (x->ending && !was_ending) asgdi_master_new_view(x); /* rounds need not be complete any more */
+    if (x->ending && !was_ending)
+        asgdi_master_new_view(x); /* rounds need not be complete any more */
 }
 
 static void join(asgdi_exchange *x)
@@ -161,8 +165,8 @@ void asgdi_exchange_tick(asgdi_exchange *x, double now, const asgdi_progress *p)
 {
     if (x->stage == ASGDI_OUT || x->stage == ASGDI_FAILED) return;
     if (!x->ticked) x->last_tick = now;
-    x->now      = now;
-    x->progress = *p;
+    x->now                      = now;
+    x->progress                 = *p;
     x->peer[x->c.self].updates  = p->updates;
     x->peer[x->c.self].examples = p->examples;
     asgdi_members_tick(x);
@@ -256,7 +260,8 @@ bool asgdi_exchange_is_over(const asgdi_exchange *x)
 {
     if (x->stage != ASGDI_FINISHED || !x->saved) return false;
     for (uint32_t q = 0; q < x->c.size; q++)
-        if (q != x->c.self && asgdi_set_has(&x->in, q) && x->peer[q].stage < ASGDI_FINISHED) return false;
+        if (q != x->c.self && asgdi_set_has(&x->in, q) && x->peer[q].stage < ASGDI_FINISHED)
+            return false;
     return true;
 }
 
@@ -291,7 +296,7 @@ void asgdi_exchange_describe(const asgdi_exchange *x, double now, char *text, si
 {
     static const char *const stages[] = {"joining",  "training", "flushing", "fetching",
                                          "finished", "out",      "failed"};
-    size_t at = 0;
+    size_t                   at       = 0;
     if (bytes == 0) return;
     text[0] = 0;
     for (uint32_t q = 0; q < x->c.size && at < bytes; q++) {
@@ -301,15 +306,18 @@ void asgdi_exchange_describe(const asgdi_exchange *x, double now, char *text, si
             n = snprintf(text + at, bytes - at, "process %u: given up\n", q);
         else if (q == x->c.self)
             n = snprintf(text + at, bytes - at,
-                         "process %u (this one): %s, %llu updates, round %llu, %u blocks under way, %u being "
+                         "process %u (this one): %s, %llu updates, round %llu, %u blocks under "
+                         "way, %u being "
                          "taken over, %llu positions leased%s\n",
                          q, stages[x->stage], (unsigned long long)x->progress.updates,
                          (unsigned long long)x->round, x->under_way, x->taking,
-                         (unsigned long long)x->supply.left, x->supply.requested ? ", asking for more" : "");
+                         (unsigned long long)x->supply.left,
+                         x->supply.requested ? ", asking for more" : "");
         else
-            n = snprintf(text + at, bytes - at, "process %u: %s, %llu updates, heard of %.1f s ago, %zu bytes under way\n",
-                         q, p->known ? stages[p->stage] : "never heard of", (unsigned long long)p->updates,
-                         now - p->heard, p->under_way);
+            n = snprintf(text + at, bytes - at,
+                         "process %u: %s, %llu updates, heard of %.1f s ago, %zu bytes under way\n",
+                         q, p->known ? stages[p->stage] : "never heard of",
+                         (unsigned long long)p->updates, now - p->heard, p->under_way);
         at += n > 0 ? (size_t)n : 0;
     }
 }

@@ -24,7 +24,8 @@ typedef struct asgdi_frame {
     _Alignas(16) uint8_t data[];
 } asgdi_frame;
 
-static inline asgdi_frame *asgdi_frame_new(size_t bytes) /* NULL: no memory, or above ASGDI_FRAME_MAX */
+static inline asgdi_frame *
+asgdi_frame_new(size_t bytes) /* NULL: no memory, or above ASGDI_FRAME_MAX */
 {
     asgdi_frame *f = bytes <= ASGDI_FRAME_MAX ? malloc(sizeof *f + bytes) : NULL;
     if (f) f->refs = 1;
@@ -65,16 +66,16 @@ struct asgdi_link {
     void (*close)(asgdi_link *l, double seconds, bool lost, int code);
 };
 
-/* A link in a module, loaded when it is asked for: the symbol ASGDI_LINK_SYMBOL of module asgd_<name>.so is one
- * of these. */
+/* A link in a module, loaded when it is asked for: the symbol ASGDI_LINK_SYMBOL of module asgd_<name>.so is a
+ * constant of this type. */
 typedef struct asgdi_link_module {
-    uint32_t    abi; /* ASGDI_LINK_ABI */
+    uint32_t    abi;      /* ASGDI_LINK_ABI */
     const char *made_for; /* "Open MPI 4.1.4" */
     /* On the thread that is to use it.  0: done; else nothing is open, and `why` [bytes] says why. */
     int (*open)(asgdi_link **out, char *why, size_t bytes);
 } asgdi_link_module;
 enum { ASGDI_LINK_ABI = 1 };
-#define ASGDI_LINK_SYMBOL "asgdi_link_module"
+#define ASGDI_LINK_SYMBOL "asgdi_module"
 
 /* link.c: finds and loads the module.  EIO: there is none, or it cannot be loaded here; the message says where
  * it was looked for. */

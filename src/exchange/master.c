@@ -67,15 +67,15 @@ void asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b)
 
 /* ---- replies ---- */
 
-size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b)
+size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n)
 {
     const asgdi_shape s = asgdi_x_shape(x, b);
-    return 64 + (size_t)x->c.size * 16 + asgdi_encode_bound(ASGDI_FLOAT32, &s, b->rows);
+    return 64 + (size_t)x->c.size * 16 + asgdi_encode_bound(ASGDI_FLOAT32, &s, n);
 }
 
 /* Rows changed after version `count`, and those listed in also [n_also], which may be NULL. */
-static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t seq, uint64_t count,
-                  asgdi_verdict verdict, const uint32_t *also, uint32_t n_also)
+static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t seq,
+                  uint64_t count, asgdi_verdict verdict, const uint32_t *also, uint32_t n_also)
 {
     const asgdi_master *m     = b->master;
     const asgdi_shape   shape = asgdi_x_shape(x, b);
@@ -84,10 +84,11 @@ static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t
     for (uint32_t r = 0; r < b->rows; r++) {
         while (k < n_also && also[k] < r) k++;
         if (m->changed[r] <= count && !(k < n_also && also[k] == r)) continue;
-        memcpy(x->x2 + (size_t)n * b->stride, m->m + (size_t)r * b->stride, b->stride * sizeof(float));
+        memcpy(x->x2 + (size_t)n * b->stride, m->m + (size_t)r * b->stride,
+               b->stride * sizeof(float));
         x->rows2[n++] = r;
     }
-    if (!asgdi_x_frame(x, ASGDI_REPLY, asgdi_reply_room(x, b), &w)) return;
+    if (!asgdi_x_frame(x, ASGDI_REPLY, asgdi_reply_room(x, b, n), &w)) return;
     asgdi_put_u32(&w, (uint32_t)(b - x->block));
     asgdi_put_u64(&w, seq);
     asgdi_put_u64(&w, m->version.term);
@@ -112,7 +113,8 @@ static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t
 /* ---- deltas ---- */
 
 /* What a part of a row is multiplied by on its way into the master. */
-static float part_weight(const asgdi_exchange *x, uint32_t part, float weight, uint32_t contributors)
+static float part_weight(const asgdi_exchange *x, uint32_t part, float weight,
+                         uint32_t contributors)
 {
     const asgdk_slots *s    = &x->p->slots;
     const asgdk_merge  kind = part == 0 ? s->w : s->slot[part - 1];
@@ -121,8 +123,8 @@ static float part_weight(const asgdi_exchange *x, uint32_t part, float weight, u
     return weight;
 }
 
-static void add_row(const asgdi_exchange *x, const asgdi_block *b, float *to, const float *d, float weight,
-                    uint32_t contributors)
+static void add_row(const asgdi_exchange *x, const asgdi_block *b, float *to, const float *d,
+                    float weight, uint32_t contributors)
 {
     const uint32_t pad = x->p->table[b->table].pad;
     for (uint32_t part = 0; part * pad < b->stride; part++) {
@@ -133,14 +135,15 @@ static void add_row(const asgdi_exchange *x, const asgdi_block *b, float *to, co
 
 /* Delayed Nesterov (Liu et al. 2024): every arrival moves the master by its share, every processes-th one
  * renews the velocity from what they brought together and adds it. */
-static void add_outer(asgdi_exchange *x, const asgdi_block *b, uint32_t n, const uint32_t *row, const float *d,
-                      float weight)
+static void add_outer(asgdi_exchange *x, const asgdi_block *b, uint32_t n, const uint32_t *row,
+                      const float *d, float weight)
 {
     asgdi_master  *m         = b->master;
     const uint32_t processes = asgdi_set_count(x->in), pad = x->p->table[b->table].pad;
     const float    beta = (float)x->c.outer_momentum, share = weight / (float)processes;
     for (uint32_t i = 0; i < n; i++) {
-        add_row(x, b, m->m + (size_t)row[i] * b->stride, d + (size_t)i * b->stride, weight, processes);
+        add_row(x, b, m->m + (size_t)row[i] * b->stride, d + (size_t)i * b->stride, weight,
+                processes);
         m->changed[row[i]] = m->version.count;
         for (uint32_t c = 0; c < pad; c++) /* w alone: statistics have no momentum */
             m->gathered[(size_t)row[i] * b->stride + c] += share * d[(size_t)i * b->stride + c];
@@ -176,12 +179,12 @@ static void count_verdict(asgdi_exchange *x, asgdi_verdict v)
     x->counts.quarantined += v == ASGDI_QUARANTINED;
 }
 
-static asgdi_verdict enter(asgdi_exchange *x, const asgdi_block *b, uint32_t n, uint64_t base_updates,
-                           uint64_t mine)
+static asgdi_verdict enter(asgdi_exchange *x, const asgdi_block *b, uint32_t n,
+                           uint64_t base_updates, uint64_t mine)
 {
     asgdi_master      *m      = b->master;
     const asgdi_limits limits = {x->c.damp, x->c.drop, x->c.clip};
-    const double       tau = m->updates > base_updates ? (double)(m->updates - base_updates) : 0;
+    const double       tau    = m->updates > base_updates ? (double)(m->updates - base_updates) : 0;
     float              weight;
     if (n == 0) return ASGDI_ACCEPTED;
     const asgdi_verdict v =
@@ -237,13 +240,14 @@ static bool round_complete(const asgdi_exchange *x, const asgdi_master *m)
 {
     const uint32_t all = asgdi_set_count(x->in);
     uint32_t       got = 0;
-    for (uint32_t q = 0; q < x->c.size; q++) got += asgdi_set_has(&m->in_round, q) && asgdi_set_has(&x->in, q);
+    for (uint32_t q = 0; q < x->c.size; q++)
+        got += asgdi_set_has(&m->in_round, q) && asgdi_set_has(&x->in, q);
     const uint32_t need = all > x->c.backup ? all - x->c.backup : 1;
     return got > 0 && (got >= need || x->ending);
 }
 
-static void join_round(asgdi_exchange *x, asgdi_block *b, uint32_t from, uint64_t seq, uint64_t count,
-                       uint32_t n, uint64_t examples, uint64_t mine)
+static void join_round(asgdi_exchange *x, asgdi_block *b, uint32_t from, uint64_t seq,
+                       uint64_t count, uint32_t n, uint64_t examples, uint64_t mine)
 {
     asgdi_master *m = b->master;
     if (!asgdi_set_has(&m->in_round, from)) {
@@ -274,9 +278,11 @@ void asgdi_master_new_view(asgdi_exchange *x)
 void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
 {
     const uint32_t number = asgdi_get_u32(r);
-    const uint64_t seq = asgdi_get_u64(r), count = asgdi_get_u64(r), base_updates = asgdi_get_u64(r);
-    const uint64_t mine = asgdi_get_u64(r), examples = asgdi_get_u64(r), sync_round = asgdi_get_u64(r);
-    const uint8_t  flags = asgdi_get_u8(r), coding = asgdi_get_u8(r);
+    const uint64_t seq = asgdi_get_u64(r), count = asgdi_get_u64(r),
+                   base_updates = asgdi_get_u64(r);
+    const uint64_t mine = asgdi_get_u64(r), examples = asgdi_get_u64(r),
+                   sync_round = asgdi_get_u64(r);
+    const uint8_t flags = asgdi_get_u8(r), coding = asgdi_get_u8(r);
     (void)flags;
     if (r->bad || number >= x->n_blocks || coding >= ASGDI_CODINGS) return;
     asgdi_block      *b     = &x->block[number];

@@ -42,10 +42,11 @@ static void go_out(asgdi_exchange *x, uint32_t by)
 {
     if (x->stage == ASGDI_FAILED || x->stage == ASGDI_OUT) return;
     x->stage = ASGDI_OUT;
-    snprintf(x->why, sizeof x->why,
-             "process %u was given up by the others (told by process %u): it had not been heard of for "
-             "longer than dead_after, %g s; they go on without it",
-             x->c.self, by, x->c.dead_after);
+    snprintf(
+        x->why, sizeof x->why,
+        "process %u was given up by the others (told by process %u): it had not been heard of for "
+        "longer than dead_after, %g s; they go on without it",
+        x->c.self, by, x->c.dead_after);
 }
 
 static void change_view(asgdi_exchange *x, uint64_t view, asgdi_set in)
@@ -72,7 +73,8 @@ static void declare(asgdi_exchange *x)
     const asgdi_set lost = asgdi_set_both(x->suspected, (asgdi_set){0});
     change_view(x, next_view(x), asgdi_set_without(x->in, lost));
     for (uint32_t q = 0; q < x->c.size; q++)
-        if (q != x->c.self && (asgdi_set_has(&x->in, q) || asgdi_set_has(&lost, q))) send_view(x, q);
+        if (q != x->c.self && (asgdi_set_has(&x->in, q) || asgdi_set_has(&lost, q)))
+            send_view(x, q);
 }
 
 static void hello(asgdi_exchange *x)
@@ -94,7 +96,7 @@ enum { KNOWN_ROOM = 2048 };
 void asgdi_members_beat(asgdi_exchange *x)
 {
     uint8_t known[KNOWN_ROOM];
-    size_t  n = 0;
+    size_t  n       = 0;
     x->beat_at      = x->now + x->c.heartbeat;
     x->beat_updates = x->progress.updates;
     x->beat_now     = false;
@@ -229,9 +231,9 @@ void asgdi_members_on_view(asgdi_exchange *x, uint32_t from, uint64_t view, asgd
 
 void asgdi_members_start(asgdi_exchange *x)
 {
-    x->in    = asgdi_set_first(x->c.size);
-    x->view  = UINT64_C(1) << 16;
-    x->about = hash_text(x->c.about, strlen(x->c.about));
+    x->in                    = asgdi_set_first(x->c.size);
+    x->view                  = UINT64_C(1) << 16;
+    x->about                 = hash_text(x->c.about, strlen(x->c.about));
     x->peer[x->c.self].known = x->peer[x->c.self].greeted = true;
 }
 

@@ -1,8 +1,8 @@
 /* queue.c -- the positions of a run of many processes, and who does them.
  *
- * Three kinds of sets, which never meet and together are 0..total-1: done, free, and what each process
- * holds.  Every change moves one range from one of them to another, after memory for both has been made
- * sure of, so that what a failure leaves is a queue in which less has been moved.
+ * Three kinds of sets, which never meet and together are 0..total-1: done, free, and what each
+ * process holds.  Every change moves one range from one of them to another, after memory for both
+ * has been made sure of, so that what a failure leaves is a queue in which less has been moved.
  *
  * That a process is lost must not fail, so `free` always has room for all ranges that are held.
  *

@@ -1,8 +1,8 @@
 /* ranges.c -- sets of positions as sorted arrays of ranges.
  *
- * What is done of a run is a few long ranges with gaps where somebody is still at work, so the arrays
- * are short: a place is found by bisection and what follows is moved.  Two sets are joined in one pass
- * through both, in place.
+ * What is done of a run is a few long ranges with gaps where somebody is still at work, so the
+ * arrays are short: a place is found by bisection and what follows is moved.  Two sets are joined
+ * in one pass through both, in place.
  *
  * Invariant: range[i].lo < range[i].hi < range[i + 1].lo, so that equal sets are equal arrays. */
 #include "exchange/ranges.h"
@@ -107,8 +107,8 @@ bool asgdi_ranges_remove(asgdi_ranges *s, asgdi_range r)
 }
 
 /* Makes room for m more and moves the ranges to the end of it; returns where they are now.  What is
- * written from the start on does not reach them: there it is at most one range for each of both sets
- * that has been read. */
+ * written from the start on does not reach them: there it is at most one range for each of both
+ * sets that has been read. */
 static const asgdi_range *to_end(asgdi_ranges *s, uint32_t m)
 {
     if (!asgdi_ranges_reserve(s, (size_t)s->n + m)) return NULL;
@@ -204,8 +204,8 @@ static size_t put_number(uint8_t *to, uint64_t x)
     return n;
 }
 
-/* The number at *at, which moves behind it.  false: the bytes end before it does, or it is more than
- * 64 bits, or it is not as put_number() writes it. */
+/* The number at *at, which moves behind it.  false: the bytes end before it does, or it is more
+ * than 64 bits, or it is not as put_number() writes it. */
 static bool get_number(const uint8_t *from, size_t bytes, size_t *at, uint64_t *out)
 {
     uint64_t x = 0;

@@ -26,10 +26,15 @@ static void no_memory(asgdi_exchange *x)
 asgd_status asgdi_supply_new(asgdi_exchange *x)
 {
     asgdi_supply *s = &x->supply;
+    if (x->c.done && !asgdi_ranges_add_all(&s->known, x->c.done))
+        return ASGD_FAIL(ENOMEM, "no memory for the positions done before");
+    x->c.done = NULL; /* the caller's, and copied */
     if (asgdi_x_keeper(x) != x->c.self) return ASGD_OK;
     if (!asgdi_queue_init(&s->queue, x->c.total, x->c.batch, x->c.size))
         return ASGD_FAIL(ENOMEM, "no memory for the queue of leases");
     s->serving = true;
+    if (!asgdi_queue_learn_done(&s->queue, &s->known))
+        return ASGD_FAIL(ENOMEM, "no memory for the queue of leases");
     return ASGD_OK;
 }
 
@@ -123,7 +128,7 @@ static void take_grant(asgdi_exchange *x, asgdi_range r)
         no_memory(x);
         return;
     }
-    const uint32_t room = sizeof s->pending / sizeof *s->pending;
+    const uint32_t room                                    = sizeof s->pending / sizeof *s->pending;
     s->pending[(s->pending_first + s->n_pending++) % room] = r;
     s->left += r.hi - r.lo;
 }
@@ -232,7 +237,8 @@ void asgdi_supply_on_lease(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
 
 /* ---- a new keeper ---- */
 
-static void learn(asgdi_exchange *x, uint32_t process, const asgdi_ranges *done, const asgdi_ranges *held)
+static void learn(asgdi_exchange *x, uint32_t process, const asgdi_ranges *done,
+                  const asgdi_ranges *held)
 {
     uint64_t conflicts;
     if (!asgdi_queue_learn_done(&x->supply.queue, done) ||
@@ -271,7 +277,7 @@ void asgdi_supply_new_view(asgdi_exchange *x, asgdi_set lost)
 
 void asgdi_supply_on_queue_ask(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
 {
-    asgdi_supply *s = &x->supply;
+    asgdi_supply *s    = &x->supply;
     asgdi_ranges  done = {0};
     asgdi_writer  w;
     size_t        n = 0;

@@ -1,8 +1,9 @@
-/* random_ops.h -- tests by random operations: draws, failures that say how to repeat them, and memory
- * that runs out when a test wants it to.
+/* random_ops.h -- tests by random operations: draws, failures that say how to repeat them, and
+ * memory that runs out when a test wants it to.
  *
- * The library's functions for memory are defined here, so that the linker takes these: asgdi_grow() gives
- * exactly what is asked for, which lets a sanitizer see a step beyond, and nothing while `no_memory`. */
+ * The library's functions for memory are defined here, so that the linker takes these: asgdi_grow()
+ * gives exactly what is asked for, which lets a sanitizer see a step beyond, and nothing while
+ * `no_memory`. */
 #ifndef TESTS_EXCHANGE_RANDOM_OPS_H
 #define TESTS_EXCHANGE_RANDOM_OPS_H
 

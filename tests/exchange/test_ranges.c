@@ -1,5 +1,5 @@
-/* Sets of ranges: the same as a bitmap after any operations, also at the end of 64 bits; nothing is changed
- * where there is no memory; bytes give the set back, and other bytes are refused. */
+/* Sets of ranges: the same as a bitmap after any operations, also at the end of 64 bits; nothing is
+ * changed where there is no memory; bytes give the set back, and other bytes are refused. */
 #include "exchange/random_ops.h"
 
 #include "exchange/ranges.h"
@@ -339,29 +339,44 @@ static void test_bytes(void **state)
     asgdi_ranges_free(&s);
 }
 
-/* Any bytes, and good ones with some changed: refused, or a set below the end that gives the same bytes. */
+/* Any bytes, and good ones of which one is changed or the last cut off: refused, or a set below the
+ * end that gives the same bytes. */
 static void test_any_bytes(void **state)
 {
     (void)state;
+    int sets = 0, refused = 0;
     for (uint64_t run = 0; run < 20000; run++) {
         begin(run + 1);
-        const size_t   bytes = draw(24);
+        uint8_t        text[24], again[24];
+        size_t         bytes = draw(24), n;
         const uint64_t end   = MAX >> draw(64);
-        char           text[24];
-        for (size_t i = 0; i < bytes; i++) text[i] = (char)(draw(3) ? draw(4) : draw(256));
-        asgdi_ranges s = {0};
-        if (get(&s, text, bytes, end)) {
-            uint8_t again[24];
-            size_t  n;
+        asgdi_ranges   s     = {0};
+        if (draw(2)) {
+            for (size_t i = 0; i < bytes; i++) text[i] = (uint8_t)(draw(3) ? draw(4) : draw(256));
+        } else {
+            for (int i = 0; i < 4; i++) {
+                const uint64_t lo = draw(end) & (MAX >> draw(64));
+                holds(asgdi_ranges_add(&s, R(lo, lo + 1 + draw(end - lo))));
+            }
+            (void)asgdi_ranges_put(&s, text, sizeof text, &bytes);
+            const uint64_t kind = draw(3);
+            if (kind == 0 && bytes > 0) text[draw(bytes)] = (uint8_t)draw(256);
+            if (kind == 1 && bytes > 0) bytes--;
+            asgdi_ranges_free(&s);
+        }
+        if (get(&s, (const char *)text, bytes, end)) {
             check_form(&s);
             holds(s.n == 0 || s.range[s.n - 1].hi <= end);
             holds(asgdi_ranges_put(&s, again, sizeof again, &n) == s.n);
             holds(n == bytes && memcmp(again, text, n) == 0);
+            sets += s.n > 0;
         } else {
             holds(s.n == 0);
+            refused++;
         }
         asgdi_ranges_free(&s);
     }
+    assert_true(sets > 2000 && refused > 2000);
 }
 
 int main(void)

@@ -1,6 +1,6 @@
-/* fuzz_ranges.c -- sets of positions from bytes: byte 0 says how far positions may go, byte 1 how many bytes are
- * the first of two sets.  Refused, or a set that gives the same bytes; and the sets joined and taken from each
- * other in one pass are the same as range by range. */
+/* fuzz_ranges.c -- sets of positions from bytes: byte 0 says how far positions may go, byte 1 how
+ * many bytes are the first of two sets.  Refused, or a set that gives the same bytes; and the sets
+ * joined and taken from each other in one pass are the same as range by range. */
 #include <stdlib.h>
 #include <string.h>
 

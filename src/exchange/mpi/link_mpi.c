@@ -1,0 +1,827 @@
+/* link_mpi.c -- frames between processes by MPI's messages; a module of its own (link.h), so that neither
+ * libasgd nor asgd needs MPI to be there.
+ *
+ *     control    frames of up to SMALL bytes, announcements of longer ones, goodbyes; into one receive of that
+ *                size for each peer, always posted
+ *     bulk       frames that were announced; into memory of exactly their size, posted in the order announced
+ *
+ * Two communicators, so that neither is taken for the other.  MPI keeps the messages of a pair in order in each,
+ * and receive() hands frames out in the order announced, so frames of a pair stay in order.
+ *
+ * What has to hold for the survivors of a killed process to go on (Open MPI 4.1, orte_enable_recovery):
+ *   - no call waits: every send and receive is begun, then asked about;
+ *   - every receive names its peer: one for anybody would hang on a message that a dead process sent half of;
+ *   - nothing collective after open();
+ *   - what was begun with a dead process is never cancelled or waited for.  Its memory stays until MPI gives it
+ *     back, which may be never: at most a window's worth a peer.
+ *
+ * Sends are synchronous (Issend): they are done when the receiver has begun to take them, so that the window bounds
+ * what piles up at a receiver that is slow, or stopped.  Receivers take announced frames as they have room for:
+ * long frames wait at their sender. */
+#define _GNU_SOURCE
+#include "exchange/link.h"
+
+#include <fcntl.h>
+#include <mpi.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    PROTOCOL     = 1,    /* of the messages here; the same in all processes */
+    SMALL        = 4096, /* bytes: longer frames are announced */
+    SMALL_WINDOW = 32,   /* sends on their way to a peer */
+    LARGE_WINDOW = 4,
+    RECEIVE_MOST =
+        64 << 20, /* bytes of long frames coming in or not fetched; but one a peer always may */
+    MASK_BYTES = ASGDI_PROCESSES_MAX / 8,
+};
+
+/* Tags of control messages. */
+enum {
+    TAG_FRAME,
+    TAG_ANNOUNCE, /* uint32_t bytes of a frame that follows as bulk */
+    TAG_GOODBYE,  /* goodbye */
+};
+
+typedef struct goodbye {
+    int32_t code;
+    uint8_t gone[MASK_BYTES]; /* processes that the sender has dropped */
+} goodbye;
+
+/* A frame on its way out or in. */
+typedef struct parcel parcel;
+struct parcel {
+    parcel      *next;
+    asgdi_frame *frame;     /* coming in: NULL until its receive is posted */
+    uint32_t     bytes;     /* what an announcement says */
+    uint8_t      requests;  /* of MPI, with this parcel's memory */
+    bool         here;      /* has come in */
+    bool         abandoned; /* nobody wants it, but MPI has it */
+};
+
+typedef struct queue {
+    parcel *head, *tail;
+} queue;
+
+typedef struct peer {
+    bool     gone;                /* dropped, or MPI reported an error with it */
+    bool     bye;                 /* its goodbye has come: nothing comes after it */
+    bool     bye_begun, bye_sent; /* ours to it */
+    uint32_t small, large;        /* sends on their way */
+    uint32_t taking;              /* receives of announced frames that are posted */
+    size_t   waiting;             /* bytes in out */
+    queue    out, in;
+    parcel  *unposted; /* the first of `in` that is announced and has no receive */
+} peer;
+
+/* What a request of MPI is for.  The first `size` slots are the peers' control receives, for ever; behind
+ * them is what is under way, in any order. */
+typedef enum slot_kind {
+    FREE,
+    CONTROL,
+    SEND_SMALL,
+    SEND_ANNOUNCE,
+    SEND_LARGE,
+    SEND_BYE,
+    TAKE
+} slot_kind;
+typedef struct slot {
+    slot_kind kind;
+    uint32_t  peer;
+    parcel   *parcel;
+} slot;
+
+typedef struct mpi_link {
+    asgdi_link   link;
+    MPI_Comm     control, bulk;
+    bool         ours;    /* MPI was begun here, so it is ended here */
+    bool         out;     /* the others have given this process up */
+    bool         lost;    /* nothing may be waited for that all would have to do */
+    bool         starved; /* some announced frame waits for room, or memory */
+    bool         closing; /* what comes in is thrown away */
+    peer        *peers;
+    uint8_t     *boxes; /* [size][SMALL]: of the control receives */
+    uint32_t     ready; /* peers whose next frame is here */
+    uint32_t     turn;  /* peer to be asked next */
+    size_t       held;  /* bytes of announced frames that are coming in or not fetched */
+    int          n, capacity;
+    MPI_Request *requests; /* [capacity], and so are: */
+    MPI_Status  *statuses;
+    slot        *slots;
+    int         *done;
+    double       moved; /* when a message last came or went */
+    goodbye      bye;
+} mpi_link;
+
+static mpi_link *mine(asgdi_link *l)
+{
+    return (mpi_link *)l;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- queues ---- */
+
+static void append(queue *q, parcel *p)
+{
+    p->next = NULL;
+    if (q->tail)
+        q->tail->next = p;
+    else
+        q->head = p;
+    q->tail = p;
+}
+
+static parcel *pop(queue *q)
+{
+    parcel *p = q->head;
+    q->head   = p->next;
+    if (!q->head) q->tail = NULL;
+    return p;
+}
+
+static void parcel_free(parcel *p)
+{
+    asgdi_frame_free(p->frame);
+    free(p);
+}
+
+/* ---- requests ---- */
+
+/* Room for so many more requests; false: no memory, nothing changed. */
+static bool room(mpi_link *m, int more)
+{
+    if (m->n + more <= m->capacity) return true;
+    const size_t n = (size_t)(m->n + more) * 2;
+#define GROW(array)                                        \
+    do {                                                   \
+        void *p = realloc(m->array, n * sizeof *m->array); \
+        if (!p) return false;                              \
+        m->array = p;                                      \
+    } while (0)
+    GROW(requests);
+    GROW(statuses);
+    GROW(slots);
+    GROW(done);
+#undef GROW
+    m->capacity = (int)n;
+    return true;
+}
+
+/* The request that was just begun in requests[n], for which there was room(). */
+static void under_way(mpi_link *m, slot_kind kind, uint32_t with, parcel *p)
+{
+    m->slots[m->n++] = (slot){.kind = kind, .peer = with, .parcel = p};
+    if (p) p->requests++;
+}
+
+static bool post_control(mpi_link *m, uint32_t from)
+{
+    return MPI_Irecv(m->boxes + (size_t)from * SMALL, SMALL, MPI_BYTE, (int)from, MPI_ANY_TAG,
+                     m->control, &m->requests[from]) == MPI_SUCCESS;
+}
+
+/* ---- losing a peer ---- */
+
+static bool head_is_here(const peer *q)
+{
+    return q->in.head && q->in.head->here;
+}
+
+static void drop(asgdi_link *l, uint32_t process)
+{
+    mpi_link *m = mine(l);
+    if (process == l->self) {
+        m->out = true;
+        return;
+    }
+    peer *q = &m->peers[process];
+    if (q->gone) return;
+    q->gone = true;
+    m->ready -= head_is_here(q);
+    while (q->out.head) parcel_free(pop(&q->out));
+    q->waiting = 0;
+    while (q->in.head) {
+        parcel *p = pop(&q->in);
+        if (p->frame && p->bytes > SMALL) m->held -= p->bytes;
+        p->abandoned = p->requests > 0;
+        if (!p->abandoned) parcel_free(p);
+    }
+    q->unposted = NULL;
+    m->starved  = true; /* others may have the room now */
+}
+
+/* MPI reports an error: nothing sensible comes from there any more. */
+static void lose(mpi_link *m, uint32_t process)
+{
+    m->lost = true;
+    drop(&m->link, process);
+}
+
+/* ---- out ---- */
+
+static void send_small(mpi_link *m, uint32_t to, parcel *p)
+{
+    if (MPI_Issend(p->frame->data, (int)p->bytes, MPI_BYTE, (int)to, TAG_FRAME, m->control,
+                   &m->requests[m->n]) == MPI_SUCCESS) {
+        m->peers[to].small++;
+        under_way(m, SEND_SMALL, to, p);
+        return;
+    }
+    parcel_free(p);
+    lose(m, to);
+}
+
+static void send_large(mpi_link *m, uint32_t to, parcel *p)
+{
+    if (MPI_Isend(&p->bytes, (int)sizeof p->bytes, MPI_BYTE, (int)to, TAG_ANNOUNCE, m->control,
+                  &m->requests[m->n]) == MPI_SUCCESS) {
+        under_way(m, SEND_ANNOUNCE, to, p);
+        if (MPI_Issend(p->frame->data, (int)p->bytes, MPI_BYTE, (int)to, 0, m->bulk,
+                       &m->requests[m->n]) == MPI_SUCCESS) {
+            m->peers[to].large++;
+            under_way(m, SEND_LARGE, to, p);
+            return;
+        }
+    }
+    if (p->requests == 0) parcel_free(p);
+    lose(m, to);
+}
+
+/* Begins what the windows let through. */
+static void pump(mpi_link *m, uint32_t to)
+{
+    peer *q = &m->peers[to];
+    while (!q->gone && q->out.head && room(m, 2)) {
+        const bool large = q->out.head->bytes > SMALL;
+        if (large ? q->large >= LARGE_WINDOW : q->small >= SMALL_WINDOW) return;
+        parcel *p = pop(&q->out);
+        q->waiting -= p->bytes;
+        if (large)
+            send_large(m, to, p);
+        else
+            send_small(m, to, p);
+    }
+}
+
+static void send(asgdi_link *l, uint32_t to, asgdi_frame *f)
+{
+    mpi_link *m = mine(l);
+    parcel   *p = m->peers[to].gone ? NULL : calloc(1, sizeof *p);
+    if (!p) { /* gone, or no memory: a frame may be lost */
+        asgdi_frame_free(f);
+        return;
+    }
+    p->frame = f;
+    p->bytes = f->bytes;
+    append(&m->peers[to].out, p);
+    m->peers[to].waiting += p->bytes;
+    pump(m, to);
+}
+
+static size_t waiting(const asgdi_link *l, uint32_t process)
+{
+    return ((const mpi_link *)l)->peers[process].waiting;
+}
+
+/* ---- in ---- */
+
+/* A parcel that is here is at the end of its peer's queue, or was somewhere in it. */
+static void arrived(mpi_link *m, peer *q, parcel *p)
+{
+    p->here = true;
+    m->ready += p == q->in.head;
+}
+
+/* Posts receives for announced frames, as far as there is room. */
+static void take_announced(mpi_link *m, uint32_t from)
+{
+    peer *q = &m->peers[from];
+    while (q->unposted) {
+        parcel *p = q->unposted;
+        if ((q->taking > 0 && m->held + p->bytes > RECEIVE_MOST) || !room(m, 1) ||
+            !(p->frame = asgdi_frame_new(p->bytes))) {
+            m->starved = true;
+            return;
+        }
+        if (MPI_Irecv(p->frame->data, (int)p->bytes, MPI_BYTE, (int)from, 0, m->bulk,
+                      &m->requests[m->n]) != MPI_SUCCESS) {
+            m->held += p->bytes; /* which lose() takes off again */
+            lose(m, from);
+            return;
+        }
+        m->held += p->bytes;
+        q->taking++;
+        under_way(m, TAKE, from, p);
+        do q->unposted = q->unposted->next;
+        while (q->unposted && q->unposted->here);
+    }
+}
+
+static void take_all_announced(mpi_link *m)
+{
+    m->starved = false;
+    for (uint32_t p = 0; p < m->link.size; p++) take_announced(m, p);
+}
+
+static void end_of_job(int code);
+
+static void take_goodbye(mpi_link *m, uint32_t from, const goodbye *g)
+{
+    if (g->code) end_of_job(g->code);
+    m->peers[from].bye = true;
+    for (uint32_t p = 0; m->closing && p < m->link.size; p++)
+        if (p != m->link.self && (g->gone[p / 8] >> p % 8 & 1)) lose(m, p);
+}
+
+/* A control message of so many bytes. */
+static void take_control(mpi_link *m, uint32_t from, int tag, size_t bytes)
+{
+    peer          *q   = &m->peers[from];
+    const uint8_t *box = m->boxes + (size_t)from * SMALL;
+    if (tag == TAG_GOODBYE && bytes == sizeof(goodbye)) {
+        goodbye g;
+        memcpy(&g, box, sizeof g);
+        take_goodbye(m, from, &g);
+        return;
+    }
+    uint32_t announced = 0;
+    if (tag == TAG_ANNOUNCE && bytes == sizeof announced) memcpy(&announced, box, sizeof announced);
+    const bool good = tag == TAG_FRAME || (announced > SMALL && announced <= ASGDI_FRAME_MAX);
+    parcel    *p    = good ? calloc(1, sizeof *p) : NULL;
+    if (!p) { /* an announcement that is forgotten would put all that follow out of step */
+        if (tag != TAG_FRAME) lose(m, from);
+        return;
+    }
+    p->bytes = tag == TAG_FRAME ? (uint32_t)bytes : announced;
+    if (tag == TAG_FRAME) {
+        p->frame = asgdi_frame_new(bytes);
+        if (!p->frame) {
+            free(p);
+            return;
+        }
+        memcpy(p->frame->data, box, bytes);
+        append(&q->in, p);
+        arrived(m, q, p);
+    } else {
+        append(&q->in, p);
+        if (!q->unposted) q->unposted = p;
+        take_announced(m, from);
+    }
+}
+
+/* Request i is done. */
+static void complete(mpi_link *m, int i, const MPI_Status *status, bool failed)
+{
+    const slot s = m->slots[i];
+    peer      *q = &m->peers[s.peer];
+    int        bytes;
+    m->requests[i] = MPI_REQUEST_NULL;
+    switch (s.kind) {
+    case FREE: return;
+    case CONTROL:
+        if (!failed && !q->gone) {
+            failed = MPI_Get_count(status, MPI_BYTE, &bytes) != MPI_SUCCESS || bytes < 0;
+            if (!failed) take_control(m, s.peer, status->MPI_TAG, (size_t)bytes);
+            if (!failed && !q->gone && !q->bye) failed = !post_control(m, s.peer);
+        }
+        if (failed) lose(m, s.peer);
+        return;
+    case SEND_SMALL: q->small--; break;
+    case SEND_LARGE: q->large--; break;
+    case TAKE: q->taking--; break;
+    case SEND_BYE: q->bye_sent = true; break;
+    case SEND_ANNOUNCE: break;
+    }
+    m->slots[i].kind = FREE;
+    if (failed) lose(m, s.peer); /* while the parcel still counts as MPI's */
+    if (s.parcel) s.parcel->requests--;
+    if (s.kind == TAKE) {
+        if (s.parcel->abandoned)
+            parcel_free(s.parcel);
+        else
+            arrived(m, q, s.parcel);
+    } else {
+        if (s.parcel && s.parcel->requests == 0) parcel_free(s.parcel);
+        pump(m, s.peer);
+    }
+}
+
+/* Slots behind the control receives that are free are filled with the last ones. */
+static void compact(mpi_link *m)
+{
+    int keep = (int)m->link.size;
+    for (int i = keep; i < m->n; i++) {
+        if (m->slots[i].kind == FREE) continue;
+        m->slots[keep]    = m->slots[i];
+        m->requests[keep] = m->requests[i];
+        keep++;
+    }
+    m->n = keep;
+}
+
+/* Lets MPI work, and deals with what is done; false: nothing was. */
+static bool poll_once(mpi_link *m)
+{
+    int       n     = 0;
+    const int error = MPI_Testsome(m->n, m->requests, &n, m->done, m->statuses);
+    if (n == MPI_UNDEFINED || n <= 0) return false;
+    bool in_status = false;
+    if (error != MPI_SUCCESS) {
+        int class;
+        in_status = MPI_Error_class(error, &class) == MPI_SUCCESS && class == MPI_ERR_IN_STATUS;
+    }
+    for (int k = 0; k < n; k++)
+        complete(m, m->done[k], &m->statuses[k],
+                 in_status && m->statuses[k].MPI_ERROR != MPI_SUCCESS);
+    compact(m);
+    return true;
+}
+
+static void poll(mpi_link *m)
+{
+    enum { TURNS = 64 }; /* so that a flood does not keep the caller for ever */
+    int turns = 0;
+    while (turns < TURNS && poll_once(m)) turns++;
+    if (turns > 0) m->moved = now();
+    if (m->starved) take_all_announced(m);
+}
+
+static asgdi_frame *receive(asgdi_link *l, uint32_t *from)
+{
+    mpi_link *m = mine(l);
+    if (!m->ready) poll(m);
+    if (!m->ready) return NULL;
+    while (!head_is_here(&m->peers[m->turn])) m->turn = (m->turn + 1) % l->size;
+    peer   *q = &m->peers[m->turn];
+    parcel *p = pop(&q->in);
+    m->ready -= !head_is_here(q);
+    if (p->bytes > SMALL) m->held -= p->bytes;
+    *from          = m->turn;
+    asgdi_frame *f = p->frame;
+    free(p);
+    m->turn = (m->turn + 1) % l->size;
+    if (m->starved) take_all_announced(m);
+    return f;
+}
+
+/* ---- passing time ---- */
+
+static void nap(double seconds)
+{
+    const struct timespec t = {.tv_sec  = (time_t)seconds,
+                               .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    nanosleep(&t, NULL);
+}
+
+/* MPI has nothing to wait on that would not spin, so it is asked again and again: the oftener, the more
+ * recently something moved.  Sleeping an eighth of the time that nothing has moved adds as much to the wait. */
+static void rest(asgdi_link *l, double seconds)
+{
+    static const double LEAST = 20e-6, MOST = 2e-3;
+    mpi_link           *m     = mine(l);
+    const double        until = now() + seconds;
+    for (;;) {
+        if (!m->ready) poll(m);
+        const double t = now();
+        if (m->ready || !(t < until)) return;
+        double pause = (t - m->moved) / 8;
+        if (pause < LEAST) pause = LEAST;
+        if (pause > MOST) pause = MOST;
+        nap(pause < until - t ? pause : until - t);
+    }
+}
+
+/* ---- the end ---- */
+
+/* Tells scripts/asgd-mpirun how it ended, if that is what started this: mpirun itself may never end, or may
+ * report success whatever happened, where it was told to bear losses. */
+static bool tell_launcher(int code)
+{
+    const char *path = getenv("ASGD_VERDICT");
+    if (!path) return false;
+    const int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (fd >= 0) { /* on other hosts than the launcher's there is no such file */
+        dprintf(fd, "%d\n", code);
+        close(fd);
+    }
+    return true;
+}
+
+/* Ends all processes, with this code. */
+static void end_of_job(int code)
+{
+    tell_launcher(code);
+    fflush(NULL);
+    MPI_Abort(MPI_COMM_WORLD, code);
+    _exit(code);
+}
+
+/* Goodbye to those that are left, once nothing waits for them. */
+static void say_goodbye(mpi_link *m)
+{
+    for (uint32_t p = 0; p < m->link.size; p++) {
+        peer *q = &m->peers[p];
+        if (p == m->link.self || q->gone || q->bye_begun || q->out.head || !room(m, 1)) continue;
+        if (MPI_Isend(&m->bye, (int)sizeof m->bye, MPI_BYTE, (int)p, TAG_GOODBYE, m->control,
+                      &m->requests[m->n]) == MPI_SUCCESS) {
+            q->bye_begun = true;
+            under_way(m, SEND_BYE, p, NULL);
+        } else {
+            lose(m, p);
+        }
+    }
+}
+
+/* Nothing more is to go to or come from that peer. */
+static bool settled(const peer *q, bool answered)
+{
+    return q->gone ||
+           (q->bye_sent && !q->small && !q->large && (!answered || (q->bye && !q->taking)));
+}
+
+/* Goodbyes both ways, until `until`; false: somebody did not answer.  answered: theirs are waited for, too. */
+static bool part(mpi_link *m, double until, bool answered)
+{
+    m->closing = true;
+    for (;;) {
+        asgdi_frame *f;
+        uint32_t     from, open = 0;
+        say_goodbye(m);
+        while ((f = receive(&m->link, &from))) asgdi_frame_free(f);
+        for (uint32_t p = 0; p < m->link.size; p++)
+            open += p != m->link.self && !settled(&m->peers[p], answered);
+        const double t = now();
+        if (open == 0 || !(t < until)) return open == 0;
+        rest(&m->link, until - t < 0.01 ? until - t : 0.01);
+    }
+}
+
+/* Ends the process where MPI_Finalize, which waits for all, has not come back in time. */
+typedef struct guard {
+    pthread_t       thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t  cond;
+    double          until;
+    bool            done;
+} guard;
+
+static void *watch(void *arg)
+{
+    guard *g = arg;
+    pthread_mutex_lock(&g->mutex);
+    for (double left; !g->done && (left = g->until - now()) > 0;) {
+        struct timespec t;
+        clock_gettime(CLOCK_REALTIME, &t);
+        const double at = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec + left;
+        t.tv_sec        = (time_t)at;
+        t.tv_nsec       = (long)((at - (double)t.tv_sec) * 1e9);
+        pthread_cond_timedwait(&g->cond, &g->mutex, &t);
+    }
+    if (!g->done) _exit(0);
+    pthread_mutex_unlock(&g->mutex);
+    return NULL;
+}
+
+static void finalize(double until)
+{
+    guard g = {
+        .mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .until = until};
+    const bool guarded = pthread_create(&g.thread, NULL, watch, &g) == 0;
+    MPI_Finalize();
+    if (!guarded) return;
+    pthread_mutex_lock(&g.mutex);
+    g.done = true;
+    pthread_cond_signal(&g.cond);
+    pthread_mutex_unlock(&g.mutex);
+    pthread_join(g.thread, NULL);
+}
+
+static void link_free(mpi_link *m)
+{
+    for (uint32_t p = 0; m->peers && p < m->link.size; p++) {
+        while (m->peers[p].out.head) parcel_free(pop(&m->peers[p].out));
+        while (m->peers[p].in.head) parcel_free(pop(&m->peers[p].in));
+    }
+    free(m->peers);
+    free(m->boxes);
+    free(m->requests);
+    free(m->statuses);
+    free(m->slots);
+    free(m->done);
+    free(m);
+}
+
+/* Where somebody is lost, MPI_Finalize would wait for it, and mpirun may take a process that ends without it for a
+ * failed one.  So the lowest of those left ends the job, with success; all have said goodbye by then.  A launcher
+ * that was told to bear losses only needs the processes to end. */
+static void leave(mpi_link *m, int code)
+{
+    const bool  told     = tell_launcher(code);
+    const char *recovery = getenv("OMPI_MCA_orte_enable_recovery");
+    const bool  bears    = told || (recovery && strcmp(recovery, "0") != 0);
+    uint32_t    lowest   = 0;
+    while (lowest != m->link.self && m->peers[lowest].gone) lowest++;
+    fflush(NULL);
+    if (!bears) {
+        signal(SIGTERM, SIG_DFL); /* which is how it will come */
+        if (lowest == m->link.self) MPI_Abort(MPI_COMM_WORLD, code);
+        nap(1);
+    }
+    _exit(code);
+}
+
+static void close_link(asgdi_link *l, double seconds, bool lost, int code)
+{
+    mpi_link    *m     = mine(l);
+    const double until = now() + seconds;
+    m->bye.code        = code;
+    m->lost |= lost;
+    for (uint32_t p = 0; p < l->size; p++) {
+        m->lost |= m->peers[p].gone;
+        m->bye.gone[p / 8] |= (uint8_t)(m->peers[p].gone << p % 8);
+    }
+    if (m->out) { /* its end is nobody else's business; but it must not look like a failure of the job */
+        fflush(NULL);
+        if (!getenv("ASGD_VERDICT")) nap(seconds);
+        _exit(code);
+    }
+    if (code) {
+        part(m, seconds < 1 ? until : now() + 1, false);
+        end_of_job(code);
+    }
+    if (!part(m, until, true) || m->lost) leave(m, code);
+    tell_launcher(code);
+    if (m->ours) {
+        finalize(until + 1);
+    } else {
+        MPI_Comm_free(&m->bulk);
+        MPI_Comm_free(&m->control);
+    }
+    link_free(m);
+}
+
+/* ---- the beginning ---- */
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+#if defined(OPEN_MPI)
+#define MADE_FOR \
+    "Open MPI " TEXT(OMPI_MAJOR_VERSION) "." TEXT(OMPI_MINOR_VERSION) "." TEXT(OMPI_RELEASE_VERSION)
+#elif defined(I_MPI_VERSION)
+#define MADE_FOR "Intel MPI " I_MPI_VERSION
+#elif defined(MPICH_VERSION)
+#define MADE_FOR "MPICH " MPICH_VERSION
+#else
+#define MADE_FOR "MPI " TEXT(MPI_VERSION) "." TEXT(MPI_SUBVERSION)
+#endif
+
+/* How many processes whoever started this one says there are; 0: nobody says. */
+static long told_processes(const char **by)
+{
+    static const struct {
+        const char *variable, *by;
+    } known[] = {{"OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun"},
+                 {"PMI_SIZE", "MPICH's mpirun"},
+                 {"SLURM_STEP_NUM_TASKS", "srun"}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const char *text = getenv(known[i].variable);
+        *by              = known[i].by;
+        if (text) return strtol(text, NULL, 10);
+    }
+    return 0;
+}
+
+/* Begins MPI, unless the program has.  0: it is usable here; else `why` says why not. */
+static int begin(bool *ours, char *why, size_t bytes)
+{
+    int begun, ended, level, main_thread;
+    MPI_Initialized(&begun);
+    MPI_Finalized(&ended);
+    *ours = !begun;
+    if (ended) {
+        snprintf(why, bytes, "MPI has been ended in this process, and cannot be begun again");
+        return -1;
+    }
+    if (begun) {
+        MPI_Query_thread(&level);
+        MPI_Is_thread_main(&main_thread);
+        if (main_thread || level >= MPI_THREAD_SERIALIZED) return 0;
+        snprintf(
+            why, bytes,
+            "MPI was begun by another thread; begin it with MPI_THREAD_SERIALIZED, or not at all");
+        return -1;
+    }
+    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS) {
+        snprintf(why, bytes, "MPI_Init_thread failed");
+        return -1;
+    }
+    return 0;
+}
+
+static bool link_alloc(mpi_link *m)
+{
+    const size_t n = m->link.size;
+    m->peers       = calloc(n, sizeof *m->peers);
+    m->boxes       = malloc(n * SMALL);
+    if (!m->peers || !m->boxes || !room(m, (int)n)) return false;
+    m->n = (int)n;
+    for (uint32_t p = 0; p < n; p++) {
+        m->slots[p]    = (slot){.kind = CONTROL, .peer = p};
+        m->requests[p] = MPI_REQUEST_NULL;
+        if (p != m->link.self && !post_control(m, p)) return false;
+    }
+    return true;
+}
+
+/* What is the same for all comes from process 0.  Collective; false: not all are able to go on. */
+static bool agree(mpi_link *m, bool able)
+{
+    uint64_t hello[2] = {0, PROTOCOL};
+    if (m->link.self == 0 && getrandom(hello, sizeof hello[0], 0) != sizeof hello[0]) {
+        struct timespec t;
+        clock_gettime(CLOCK_REALTIME, &t);
+        hello[0] =
+            (uint64_t)t.tv_sec * 1000000007u ^ (uint64_t)t.tv_nsec << 20 ^ (uint64_t)getpid();
+    }
+    MPI_Bcast(hello, (int)sizeof hello, MPI_BYTE, 0, m->control);
+    m->link.run = hello[0];
+    int mine = able && hello[1] == PROTOCOL, all = 0;
+    MPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MIN, m->control);
+    return all;
+}
+
+static int open_link(asgdi_link **out, char *why, size_t bytes)
+{
+    const char *by;
+    int         rank, size;
+    mpi_link   *m = calloc(1, sizeof *m);
+    if (!m) {
+        snprintf(why, bytes, "no memory");
+        return -1;
+    }
+    if (begin(&m->ours, why, bytes) != 0) {
+        free(m);
+        return -1;
+    }
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    const long told = told_processes(&by);
+    if (size == 1 && told > 1) {
+        snprintf(why, bytes,
+                 "%s has started %ld processes, but " MADE_FOR
+                 ", which this is built with, sees one: start it with "
+                 "the mpirun of " MADE_FOR " (or srun --mpi=..., as `srun --mpi=list` has it)",
+                 by, told);
+        goto failed;
+    }
+    if (size > ASGDI_PROCESSES_MAX) {
+        snprintf(why, bytes, "%d processes; at most %d can work together", size,
+                 ASGDI_PROCESSES_MAX);
+        goto failed;
+    }
+    m->link = (asgdi_link){.name    = "mpi",
+                           .self    = (uint32_t)rank,
+                           .size    = (uint32_t)size,
+                           .send    = send,
+                           .receive = receive,
+                           .drop    = drop,
+                           .waiting = waiting,
+                           .rest    = rest,
+                           .close   = close_link};
+    if (gethostname(m->link.host, sizeof m->link.host - 1) != 0) strcpy(m->link.host, "?");
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    MPI_Comm_dup(MPI_COMM_WORLD, &m->control);
+    MPI_Comm_dup(MPI_COMM_WORLD, &m->bulk);
+    MPI_Comm_set_errhandler(m->control, MPI_ERRORS_RETURN);
+    MPI_Comm_set_errhandler(m->bulk, MPI_ERRORS_RETURN);
+    if (!agree(m, link_alloc(m))) {
+        snprintf(
+            why, bytes,
+            "the processes cannot work together: not all have the same version of asgd, or one has "
+            "no memory");
+        goto failed;
+    }
+    m->moved = now();
+    *out     = &m->link;
+    return 0;
+failed:
+    if (m->ours) MPI_Finalize();
+    link_free(m);
+    return -1;
+}
+
+extern const asgdi_link_module   asgdi_module; /* ASGDI_LINK_SYMBOL */
+ASGD_API const asgdi_link_module asgdi_module = {
+    .abi = ASGDI_LINK_ABI, .made_for = MADE_FOR, .open = open_link};

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# chaos.sh [RUNS [SEED]] -- real processes, really killed.
+#
+# Each run trains with PROCESSES processes (8) under Open MPI while one to three of them, the first one too, are killed
+# (SIGKILL) or stopped (SIGSTOP; some are continued, before or after they are given up) at random moments.  A run
+# is right if it ends by itself in time, with exit code 0, its result counts every example, and the quality is that of
+# the undisturbed run within TOLERANCE.  Prints a line a run and, at the end, a table; exits with 1 if any run was not
+# right.  A run's faults follow from its seed: `chaos.sh 1 SEED` does them again, though not to the microsecond.
+#
+#   ASGD=build/release/asgd  MPIRUN=scripts/asgd-mpirun  JOB=clicks|digits|both  PROCESSES=8  TIMEOUT=120
+set -u
+here=$(cd "$(dirname "$0")/../.." && pwd)
+ASGD=${ASGD:-$here/build/release/asgd}
+MPIRUN=${MPIRUN:-$here/scripts/asgd-mpirun}
+PROCESSES=${PROCESSES:-8}
+JOB=${JOB:-both}
+TIMEOUT=${TIMEOUT:-120}
+runs=${1:-10} seed0=${2:-1}
+folder=$(mktemp -d "${TMPDIR:-/tmp}/asgd-chaos.XXXXXX")
+trap 'pkill -KILL -P $$ 2>/dev/null; rm -rf "$folder"' EXIT
+
+# A number below N that depends on the run's seed and how many were drawn.
+draw() {
+    local hash
+    hash=$(printf '%s %s' "$seed" $((drawn++)) | cksum)
+    echo $((${hash%% *} % $1))
+}
+
+"$ASGD" synth clicks --rows 60000 -o "$folder/train.ffm" --quiet >/dev/null || exit 1
+"$ASGD" synth clicks --rows 20000 --first 1000000 -o "$folder/valid.ffm" --quiet >/dev/null || exit 1
+"$ASGD" synth digits -o "$folder/digits" --rows 12000 --quiet >/dev/null || exit 1
+
+declare -A arguments=(
+    [clicks]="train fm --train $folder/train.ffm --valid $folder/valid.ffm --epochs 40 --patience never"
+    [digits]="train mlp --train $folder/digits --valid $folder/digits --epochs 40"
+)
+declare -A metric=([clicks]=logloss [digits]=accuracy)
+declare -A tolerance=([clicks]=0.004 [digits]=0.006)
+
+field() { # FILE KEY: the first number of that key
+    grep -oE "\"$2\": *-?[0-9.e+-]+" "$1" | head -n 1 | sed -E 's/.*: *//'
+}
+
+launch() { # JOB OUTPUT [options]
+    local job=$1 output=$2
+    shift 2
+    # shellcheck disable=SC2086
+    timeout -k 5 "$TIMEOUT" "$MPIRUN" -n "$PROCESSES" "$ASGD" ${arguments[$job]} --workers 1 --seed "$seed" \
+        --dead-after 3 --exchange mpi --json --quiet "$@" >"$output" 2>"$output.err"
+}
+
+ranks() { # the processes of this run, "PID RANK" a line
+    local pid
+    for pid in $(pgrep -f "^$ASGD train .*$folder"); do
+        local rank
+        rank=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')
+        [[ -n $rank ]] && echo "$pid $rank"
+    done
+}
+
+good=0 bad=0
+declare -A base=() count=()
+one_run() {
+    local job=$1 output=$folder/run.json faults="" began=$SECONDS
+    launch "$job" "$output" &
+    local launcher=$! n i
+    for ((i = 0; i < 100 && $(ranks | wc -l) < PROCESSES; i++)); do sleep 0.1; done
+    n=$((1 + $(draw 3)))
+    for ((i = 0; i < n; i++)); do
+        sleep "$(draw 3).$(draw 10)"
+        local victims pid rank how
+        mapfile -t victims < <(ranks)
+        ((${#victims[@]} > 1)) || break
+        read -r pid rank <<<"${victims[$(draw ${#victims[@]})]}"
+        how=$(draw 4)
+        case $how in
+        0 | 1) kill -KILL "$pid" 2>/dev/null && faults+=" kill:$rank" ;;
+        2) kill -STOP "$pid" 2>/dev/null && faults+=" stop:$rank" &&
+            (sleep 1; kill -CONT "$pid" 2>/dev/null) & ;;
+        3) kill -STOP "$pid" 2>/dev/null && faults+=" stop-long:$rank" &&
+            (sleep 8; kill -CONT "$pid" 2>/dev/null) & ;;
+        esac
+        [[ $how == 2 ]] && faults+=" stop:$rank"
+        [[ $how == 3 ]] && faults+=" stop-long:$rank"
+        count[$how]=$((${count[$how]:-0} + 1))
+    done
+    wait "$launcher"
+    local code=$? value examples total verdict=right
+    value=$(field "$output" "${metric[$job]}")
+    examples=$(field "$output" examples)
+    total=$(field "$output" positions)
+    if ((code != 0)) || [[ -z $value ]]; then
+        verdict="WRONG: exit code $code"
+    elif ((examples + $(field "$output" lost_examples) < total)); then
+        verdict="WRONG: $examples of $total examples are accounted for"
+    elif ! awk -v a="$value" -v b="${base[$job]}" -v t="${tolerance[$job]}" \
+        'BEGIN { exit !(a - b <= t && b - a <= t) }'; then
+        verdict="WRONG: quality ${base[$job]} undisturbed"
+    fi
+    printf '%s seed %d:%s: code %d, %d s, %s %s, examples %s, left %s: %s\n' "$job" "$seed" "$faults" "$code" \
+        $((SECONDS - began)) "${metric[$job]}" "$value" "$examples" "$(field "$output" processes)" "$verdict"
+    if [[ $verdict == right ]]; then good=$((good + 1)); else
+        bad=$((bad + 1))
+        sed 's/^/    /' "$output.err" | tail -n 20
+    fi
+    pkill -KILL -f "^$ASGD train .*$folder" 2>/dev/null
+}
+
+jobs=(clicks digits)
+[[ $JOB == both ]] || jobs=("$JOB")
+for job in "${jobs[@]}"; do
+    seed=$seed0
+    launch "$job" "$folder/base.json" || {
+        echo "the undisturbed run of $job failed:"
+        cat "$folder/base.json.err"
+        exit 1
+    }
+    base[$job]=$(field "$folder/base.json" "${metric[$job]}")
+    echo "$job, undisturbed: ${metric[$job]} ${base[$job]}"
+done
+for ((run = 0; run < runs; run++)); do
+    seed=$((seed0 + run)) drawn=0
+    one_run "${jobs[$((run % ${#jobs[@]}))]}"
+done
+echo "kills ${count[0]:-0}+${count[1]:-0}, short stops ${count[2]:-0}, long stops ${count[3]:-0}"
+echo "$good right, $bad wrong"
+((bad == 0))
