@@ -97,6 +97,10 @@ static void run_load(work *w)
 {
     w->k->load(w->c, w->a, w->n);
 }
+static void run_add(work *w)
+{
+    w->k->add(w->c, w->a, w->n);
+}
 static void run_dot1(work *w)
 {
     for (uint32_t i = 0; i < w->examples; i++)
@@ -209,6 +213,7 @@ static void kernels(void)
          {"bytes_to_float", run_bytes, 5 * n, n},
          {"merge", run_merge, 24 * n, 3 * n},
          {"load", run_load, 8 * n, 0},
+         {"add", run_add, 12 * n, n},
          {"dot1", run_dot1, 12 * e, 2 * e},
          {"forward", run_forward, e * row, 2 * e * LDH},
          {"forward_dense", run_forward_dense, w.examples * IN * row, 2.0 * w.examples * IN * LDH},

@@ -46,7 +46,8 @@ extern "C" {
     X(EFORMAT, "malformed input")                         \
     X(EMISMATCH, "model, data and checkpoint do not fit") \
     X(EDIVERGED, "the loss is no longer a finite number") \
-    X(ESTOPPED, "stopped by the observer or by a signal")
+    X(ESTOPPED, "stopped by the observer or by a signal") \
+    X(ELOST, "too few processes are left, or this one was given up")
 
 typedef enum asgd_status {
 #define X(name, text) ASGD_##name,
@@ -487,6 +488,63 @@ typedef struct asgd_point {
     double       staleness; /* mean so far */
 } asgd_point;
 
+/* ---- a group of processes ---- */
+
+/* Processes that train one model together, started by mpirun, srun or the like: each calls asgd_train() with
+ * the same model, data and settings (workers, share and merge may differ), and the group it opened.  Each
+ * trains on its own copy, on its own part of the examples, and exchanges what it has learnt with the others;
+ * at the end all have the same parameters.  A process that dies is noticed, and the others do its part. */
+typedef struct asgd_group asgd_group;
+
+/* Joins the others over a link: "mpi" (NULL too).  One group a process, opened before or after the data are
+ * read; a thread of its own then does all that the link has to do.  Errors: EIO (no such link here, or it
+ * cannot be opened), ENOMEM. */
+ASGD_API asgd_status asgd_group_open(asgd_group **out, const char *link); /* [owner] */
+/* Leaves the others.  code: what this process is going to exit with; other than 0, they are ended too. */
+ASGD_API void        asgd_group_close(asgd_group *g, int code); /* [owner] */
+ASGD_API uint32_t    asgd_group_process(const asgd_group *g);   /* [any] its number; g NULL: 0 */
+ASGD_API uint32_t    asgd_group_size(const asgd_group *g);      /* [any] there were; NULL: 1 */
+ASGD_API const char *asgd_group_host(const asgd_group *g);      /* [any] its machine */
+/* Is this the process that reports and saves: the lowest one left?  Others' observers are not called, and
+ * they do not evaluate.  g NULL: true. */
+ASGD_API bool asgd_group_speaks(const asgd_group *g); /* [any] */
+/* After asgd_train(): true where this process is to save the result, and then say so by asgd_group_saved();
+ * false where that was done.  Waits to know it: if the process that speaks dies before it has saved, the
+ * next one does.  g NULL: true. */
+ASGD_API bool asgd_group_await_turn(asgd_group *g); /* [owner] */
+ASGD_API void asgd_group_saved(asgd_group *g);      /* [owner] */
+
+typedef enum asgd_merging {
+    ASGD_MERGING_AUTO,    /* delta; sync with several local steps: mean */
+    ASGD_MERGING_DELTA,   /* what processes have learnt is added up */
+    ASGD_MERGING_MEAN,    /* it is averaged */
+    ASGD_MERGING_ELASTIC, /* copies and their centre draw each other (Zhang et al. 2015) */
+} asgd_merging;
+
+/* What deltas are sent as.  What a coarse coding leaves out is not lost: it is sent later. */
+typedef enum asgd_compress {
+    ASGD_COMPRESS_NONE, /* 32-bit floats */
+    ASGD_COMPRESS_BF16,
+    ASGD_COMPRESS_FP16,
+    ASGD_COMPRESS_INT8,
+    ASGD_COMPRESS_TOPK, /* the largest tenth */
+} asgd_compress;
+
+/* How it went, of asgd_result; all zeros without a group. */
+typedef struct asgd_exchange_result {
+    uint32_t processes, lost; /* there were; given up on the way */
+    uint64_t rounds, deltas;  /* of this process: times it told what it has learnt; deltas sent */
+    uint64_t bytes_out, bytes_in;
+    double   bytes_per_update; /* sent, for each update of this process */
+    uint64_t damped, dropped;  /* deltas that counted less; not at all */
+    double   tau_mean;         /* staleness of deltas, in updates */
+    uint64_t tau_max;
+    double   stall_seconds; /* sums over workers: stopped while shared rows were corrected */
+    double   wait_seconds;  /* had no examples, or were too far ahead of other processes */
+    uint64_t repeated;      /* examples that lost processes had done, and others did again */
+    uint64_t missing;       /* examples counted as done whose progress was lost */
+} asgd_exchange_result;
+
 /* Called on the thread in asgd_train(), never by a worker.  Not 0: stop the run (ESTOPPED). */
 typedef int asgd_observer(const asgd_point *p, void *user);
 
@@ -526,6 +584,17 @@ typedef struct asgd_config {
      * ASGD_NEVER */
     uint32_t patience;
     double   max_seconds; /* 0: no limit */
+
+    /* in a group; mode sync then is one of processes too: all take local_steps updates, then wait for the
+     * sum of all */
+    asgd_group  *group;   /* NULL: this process alone; borrowed */
+    uint64_t     max_lag; /* async: updates that a process may be ahead of the slowest; 0: any */
+    uint32_t     local_steps; /* updates between exchanges; 0: sync 1, async as often as is cheap */
+    asgd_merging merging;
+    asgd_compress compress;
+    double        heartbeat;     /* seconds between signs of life; 0: 0.25 */
+    double        dead_after;    /* seconds of silence after which a process is given up; 0: 10 */
+    uint32_t      min_processes; /* stop where fewer are left; 0: 1 */
 
     const char *checkpoint;       /* folder, NULL: none */
     double      checkpoint_every; /* seconds; 0: 60 */
@@ -572,11 +641,15 @@ typedef struct asgd_result {
     uint64_t      *worker_examples; /* [workers] */
     asgd_point    *history;         /* [n_history] */
     size_t         n_history;
+    /* In a group: examples, epochs and seconds are those of all processes, `valid` and the history those of
+     * the one that speaks; updates, losses, staleness and workers are of this process. */
+    asgd_exchange_result exchange;
 } asgd_result;
 
 /* Trains m on the source.  *out is filled even if the run fails (free it either way), NULL: not
  * wanted. Errors: EINVAL, EMISMATCH, ENOMEM, EDIVERGED, EIO (checkpoint), ESTOPPED (observer or
- * stop: the model then holds what was learnt so far).  [owner of m and train] */
+ * stop: the model then holds what was learnt so far), ELOST (in a group: too few processes are left, or
+ * this one was given up).  [owner of m and train] */
 ASGD_API asgd_status asgd_train(asgd_model *m, asgd_source *train, const asgd_config *c,
                                 asgd_result *out);
 ASGD_API void        asgd_result_free(asgd_result *r); /* frees what it holds, not *r */
@@ -592,6 +665,10 @@ ASGD_API bool        asgd_schedule_parse(const char *text, asgd_schedule *out);
 ASGD_API const char *asgd_schedule_name(asgd_schedule s);
 ASGD_API bool        asgd_order_parse(const char *text, asgd_order *out);
 ASGD_API const char *asgd_order_name(asgd_order o);
+ASGD_API bool        asgd_merging_parse(const char *text, asgd_merging *out);
+ASGD_API const char *asgd_merging_name(asgd_merging m);
+ASGD_API bool        asgd_compress_parse(const char *text, asgd_compress *out);
+ASGD_API const char *asgd_compress_name(asgd_compress c);
 
 /* ---- synthetic data ---- */
 

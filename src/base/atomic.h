@@ -18,6 +18,8 @@ typedef _Atomic uint32_t asgdi_u32;
 #define asgdi_add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define asgdi_add_acq_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 #define asgdi_sub_acq_rel(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
+#define asgdi_or_acq_rel(p, v) atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
+#define asgdi_and_acq_rel(p, v) atomic_fetch_and_explicit((p), (v), memory_order_acq_rel)
 #define asgdi_cas_acq_rel(p, e, v)                                               \
     atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_acq_rel, \
                                             memory_order_acquire)

@@ -7,6 +7,7 @@
 #include "base/status.h"
 
 double   asgdi_now(void);             /* seconds on a clock that never goes back */
+double   asgdi_thread_seconds(void);  /* of a core that the calling thread has used */
 void     asgdi_sleep(double seconds); /* may end early on a signal */
 uint32_t asgdi_cores(void);           /* that this process may run on, at least 1 */
 

@@ -68,6 +68,7 @@ asgd_status asgdi_blocks_prepare(asgdi_run *r, bool slow, char *text, size_t byt
     if (r->mode == ASGD_SYNC || r->mode == ASGD_LOCKED) return ASGD_OK;
     const asgd_share share   = r->config->share;
     const bool       allowed = r->config->blocks == ASGD_BLOCKS_AUTO && r->model->entry &&
+                         !r->config->group && /* whose processes share examples by position */
                          (share == ASGD_SHARE_AUTO || share == ASGD_SHARE_SHARED) &&
                          r->model->params.slots.local == 0;
     const uint32_t size = allowed ? asgdi_blocks_size(d->examples, d->users, d->items, row_bytes(r),
@@ -143,8 +144,8 @@ void asgdi_blocks_work(asgdi_worker *w)
     asgdi_block    b;
     for (uint32_t round = 0;;) {
         const uint32_t command = asgdi_load_relaxed(&r->command);
-        if (command == ASGDI_STOP) return;
-        if (command == ASGDI_PAUSE) asgdi_worker_pause(w);
+        if (command & ASGDI_STOP) return;
+        if (command & ASGDI_PAUSE) asgdi_worker_pause(w);
         const asgdi_found found = asgdi_grid_take(&r->grid, home, &b);
         if (found == ASGDI_RUN_OVER) return;
         if (found == ASGDI_NONE_READY) {

@@ -2,10 +2,15 @@
  * while the workers run.  It adds up counters, reports, evaluates, saves, and decides when to stop.
  *
  * Where one worker runs, or in sync mode, workers wait at a gate while the parameters are evaluated, so
- * that a run has the same result every time; otherwise a snapshot is evaluated while they go on. */
+ * that a run has the same result every time; otherwise a snapshot is evaluated while they go on.
+ *
+ * In a group every process has this loop, and the one that speaks reports, evaluates and decides; all
+ * look at their own loss.  Workers then are stopped by the group's thread when the run is over in all
+ * processes, and what is to end it is asked for there. */
 #include "engine/control.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +45,16 @@ static asgdi_sums add_up(asgdi_run *r)
     }
     s.examples += r->before.examples;
     s.dropped += r->before.dropped;
+    if (r->joint) { /* examples that others did again, after a process was lost, are over the total */
+        s.examples = asgdi_load_relaxed(&r->joint->examples);
+        if (s.examples > r->total) s.examples = r->total;
+    }
     return s;
+}
+
+static bool speaks(const asgdi_run *r)
+{
+    return asgd_group_speaks(r->config->group);
 }
 
 static double seconds_at(const asgdi_control *c, double now)
@@ -53,7 +67,10 @@ static void end(asgdi_control *c, asgd_end why)
     if (c->ending) return;
     c->ending      = true;
     c->result->end = why;
-    asgdi_store_release(&c->run->command, ASGDI_STOP);
+    if (c->run->joint)
+        asgdi_joint_stop(c->run, why);
+    else
+        asgdi_tell(c->run, ASGDI_STOP);
 }
 
 /* ---- points ---- */
@@ -84,7 +101,7 @@ static asgd_status add_point(asgdi_control *c, const asgdi_sums *s, double secon
     c->result->history[c->result->n_history++] = p;
     c->point_seconds                           = seconds;
     c->point_sums                              = *s;
-    if (r->config->observe && r->config->observe(&p, r->config->user) != 0)
+    if (speaks(r) && r->config->observe && r->config->observe(&p, r->config->user) != 0)
         end(c, ASGD_END_STOPPED);
     return ASGD_OK;
 }
@@ -147,6 +164,8 @@ static asgd_status evaluate(asgdi_control *c, const asgdi_sums *s, double second
         if (c->target_better > 0 ? v >= c->target_value : v <= c->target_value) {
             if (isnan(c->result->target_seconds)) c->result->target_seconds = seconds;
             end(c, ASGD_END_TARGET);
+            c->target_kept = r->joint != NULL; /* others go on till they hear of it */
+            if (c->target_kept) return keep_best(c, now, &m);
         }
     }
     if (r->patience && (!c->best_kept || m.loss < c->best_loss)) return keep_best(c, now, &m);
@@ -198,9 +217,9 @@ static asgd_status save_checkpoint(asgdi_control *c)
 static asgd_status checkpoint_now(asgdi_control *c)
 {
     asgdi_add_acq_rel(&c->run->ticket, 1);
-    asgdi_store_release(&c->run->command, ASGDI_PAUSE);
+    asgdi_tell(c->run, ASGDI_PAUSE);
     asgd_status s = save_checkpoint(c);
-    if (!c->ending) asgdi_store_release(&c->run->command, ASGDI_GO);
+    if (!c->ending) asgdi_untell(c->run, ASGDI_PAUSE);
     c->saved_at = asgdi_now();
     return s;
 }
@@ -240,11 +259,12 @@ static asgd_status loop(asgdi_control *c)
         ASGD_TRY(look_at_loss(c, &s));
         if (s.ended) return ASGD_OK;
         if (g->stop && *g->stop) end(c, ASGD_END_STOPPED);
-        if (g->max_seconds > 0 && seconds >= g->max_seconds) end(c, ASGD_END_SECONDS);
+        if (g->max_seconds > 0 && seconds >= g->max_seconds && speaks(r)) end(c, ASGD_END_SECONDS);
+        if (r->joint && asgdi_load_relaxed(&r->joint->stopped)) c->ending = true;
         if (!c->ending) {
             bool due = s.examples >= c->next_eval && s.examples < r->total;
             if (due) {
-                if (g->valid)
+                if (g->valid && speaks(r))
                     ASGD_TRY(evaluate(c, &s, seconds, c->gated ? 0 : 1, c->gated));
                 else
                     ASGD_TRY(add_point(c, &s, seconds, NULL));
@@ -261,6 +281,34 @@ static asgd_status loop(asgdi_control *c)
     }
 }
 
+/* In a group: until all have found each other. */
+static asgd_status join_others(asgdi_control *c)
+{
+    asgdi_run *r = c->run;
+    ASGD_TRY(asgdi_joint_begin(r));
+    while (asgdi_load_acquire(&r->joint->stage) == ASGDI_JOINING) {
+        if (r->config->stop && *r->config->stop)
+            return ASGD_FAIL(ESTOPPED, "stopped before the other processes had come");
+        asgdi_sleep(200e-6);
+    }
+    return ASGD_OK;
+}
+
+/* s: how the loop ended.  The parameters are those of all afterwards. */
+static asgd_status leave_others(asgdi_control *c, asgd_status s)
+{
+    asgdi_run     *r = c->run;
+    char           message[512];
+    const bool     join = s && asgdi_load_acquire(&r->joint->stage) == ASGDI_JOINING;
+    const uint32_t self = asgd_group_process(r->config->group);
+    snprintf(message, sizeof message, "%s", asgd_errmsg());
+    if (s) asgdi_joint_stop(r, ASGDI_WHY_FAILED | (uint32_t)s | self << 16);
+    const asgd_status theirs = asgdi_joint_end(r, !join);
+    const uint32_t    why    = asgdi_load_relaxed(&r->joint->stopped);
+    if (!(why & ASGDI_WHY_FAILED)) c->result->end = (asgd_end)why;
+    return s ? asgdi_fail(s, "%s", message) : theirs;
+}
+
 asgd_status asgdi_control_loop(asgdi_control *c)
 {
     asgdi_run  *r = c->run;
@@ -269,24 +317,28 @@ asgd_status asgdi_control_loop(asgdi_control *c)
         open_gate(c, c->next_eval);
     else
         open_gate(c, r->total);
-    if (s) asgdi_store_release(&r->command, ASGDI_STOP);
+    if (!s && r->joint) s = join_others(c);
+    if (s) asgdi_tell(r, ASGDI_STOP);
     c->began = c->saved_at = asgdi_now();
     c->point_seconds       = r->before.seconds;
     c->point_sums.examples = r->before.examples;
     asgdi_store_release(&r->go, 1);
     if (!s) s = loop(c);
-    if (s) asgdi_store_release(&r->command, ASGDI_STOP);
+    if (s && r->joint) s = leave_others(c, s); /* workers go on until all know */
+    if (s) asgdi_tell(r, ASGDI_STOP);
     for (uint32_t i = 0; i < r->workers; i++)
         if (r->worker[i].started) pthread_join(r->worker[i].thread, NULL);
+    if (!s && r->joint) s = leave_others(c, s);
     asgdi_sums sums     = add_up(r);
-    c->result->seconds  = seconds_at(c, sums.ended_at);
+    c->result->seconds  = seconds_at(c, r->joint ? asgdi_now() : sums.ended_at);
     c->result->examples = sums.examples - sums.dropped;
     c->result->dropped  = sums.dropped;
     c->result->epochs   = (double)sums.examples / (double)r->examples;
     if (s) return s;
     if (r->config->checkpoint) ASGD_TRY(save_checkpoint(c));
-    if (c->result->end == ASGD_END_TARGET) return ASGD_OK; /* evaluated when it was reached */
-    if (r->config->valid) return evaluate(c, &sums, c->result->seconds, 0, true);
+    if (c->result->end == ASGD_END_TARGET && (!r->joint || c->target_kept))
+        return ASGD_OK; /* evaluated when it was reached */
+    if (r->config->valid && speaks(r)) return evaluate(c, &sums, c->result->seconds, 0, true);
     return add_point(c, &sums, c->result->seconds, NULL);
 }
 
@@ -315,8 +367,9 @@ asgd_status asgdi_control_init(asgdi_control *c, asgdi_run *run, asgd_result *re
     const asgd_config *g = run->config;
     *c                   = (asgdi_control){.run = run, .result = result, .best_loss = NAN};
     c->gated             = run->grid.size ? g->valid != NULL : run->alone || run->mode == ASGD_SYNC;
-    double every         = g->eval_every > 0 ? g->eval_every : (double)run->examples;
-    c->eval_every        = every < 1 ? 1 : every > 1e18 ? (uint64_t)1e18 : (uint64_t)every;
+    if (g->group) c->gated = false; /* other processes would not stand still */
+    double every  = g->eval_every > 0 ? g->eval_every : (double)run->examples;
+    c->eval_every = every < 1 ? 1 : every > 1e18 ? (uint64_t)1e18 : (uint64_t)every;
     if (run->grid.size) /* whole epochs: blocks are done in no other order */
         c->eval_every += (run->examples - c->eval_every % run->examples) % run->examples;
     c->next_eval = c->eval_every;

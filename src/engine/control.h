@@ -30,7 +30,8 @@ typedef struct asgdi_control {
     asgdi_params  best; /* patience: of the best loss */
     asgd_metrics  best_metrics;
     bool          best_kept;
-    asgdi_ranking ranking; /* of a ranking model's validation data, made when first needed */
+    bool          target_kept; /* in a group: they are those that met the target */
+    asgdi_ranking ranking;     /* of a ranking model's validation data, made when first needed */
     /* the last point, and the last look at the loss */
     double     point_seconds;
     asgdi_sums point_sums, loss_sums;

@@ -19,6 +19,8 @@ static bool find(const char *const *names, int n, const char *text, int *out)
 static const char *const modes[]  = {"async", "sync", "locked", "sequential"};
 static const char *const shares[] = {"auto", "shared", "hot", "replica"};
 static const char *const orders[] = {"shuffle", "file"};
+static const char *const merges[] = {"auto", "delta", "mean", "elastic"};
+static const char *const codes[]  = {"none", "bf16", "fp16", "int8", "topk"};
 
 bool asgd_mode_parse(const char *text, asgd_mode *out)
 {
@@ -57,6 +59,32 @@ bool asgd_order_parse(const char *text, asgd_order *out)
 const char *asgd_order_name(asgd_order o)
 {
     return (unsigned)o < 2 ? orders[o] : NULL;
+}
+
+bool asgd_merging_parse(const char *text, asgd_merging *out)
+{
+    int  i  = 0;
+    bool ok = find(merges, 4, text, &i);
+    if (ok) *out = (asgd_merging)i;
+    return ok;
+}
+
+const char *asgd_merging_name(asgd_merging m)
+{
+    return (unsigned)m < 4 ? merges[m] : NULL;
+}
+
+bool asgd_compress_parse(const char *text, asgd_compress *out)
+{
+    int  i  = 0;
+    bool ok = find(codes, 5, text, &i);
+    if (ok) *out = (asgd_compress)i;
+    return ok;
+}
+
+const char *asgd_compress_name(asgd_compress c)
+{
+    return (unsigned)c < 5 ? codes[c] : NULL;
 }
 
 const char *asgd_version(void)

@@ -9,18 +9,25 @@
 #include "data/source.h"
 #include "data/arrange.h"
 #include "engine/grid.h"
+#include "engine/joint.h"
 #include "engine/lease.h"
 #include "engine/resume.h"
 #include "engine/staleness.h"
 #include "engine/sync.h"
 #include "model/model.h"
+#include "params/access.h"
 #include "params/checkpoint.h"
 #include "rule/sink.h"
 
 enum { ASGDI_MAX_WORKERS = 1024 };
 
-/* What workers look at between steps, one relaxed load. */
-enum { ASGDI_GO, ASGDI_PAUSE, ASGDI_STOP };
+/* What workers look at between steps, one relaxed load: GO, or some of the others. */
+enum {
+    ASGDI_GO      = 0,
+    ASGDI_PAUSE   = 1, /* for a checkpoint */
+    ASGDI_STOP    = 2,
+    ASGDI_CORRECT = 4, /* pause.h */
+};
 
 typedef struct asgdi_run asgdi_run;
 
@@ -33,6 +40,7 @@ typedef struct asgdi_worker {
     asgdi_u64 first_loss;                   /* bits of a double: mean of its first step; 0: none */
     asgdi_u64 tau_sum, tau_count;           /* bits of doubles: staleness so far */
     asgdi_u64 ended_at;                     /* bits of a double: when it left, 0 while it works */
+    asgdi_u64 waited;                       /* bits of a double: `wait` so far */
     asgdi_u32 ready, ended;
     asgdi_u32 paused; /* the ticket of the pause it is in */
 
@@ -61,8 +69,17 @@ typedef struct asgdi_worker {
     uint32_t  since_examples; /* since the last merge */
     uint32_t  since_updates;
     double    merge_seconds;
+    bool      behind; /* some private rows hold progress of before the last merge */
     uint64_t  damped; /* updates that were damped */
     asgdi_tau tau;
+    /* in a group */
+    asgdi_done  *account; /* NULL: alone process */
+    uint64_t     piece;   /* what is done of the lease begins there */
+    asgdi_access access;
+    double       settled_at;  /* clock: when all its progress was last in the master */
+    uint32_t     corrections; /* of private rows that it has taken in */
+    uint64_t     quota;       /* updates that it may make, of those that the process may */
+    double       stall, wait; /* seconds: in pauses; for examples, or for slower processes */
 } asgdi_worker;
 
 struct asgdi_run {
@@ -92,6 +109,7 @@ struct asgdi_run {
     /* sharing */
     uint64_t        n_own[ASGD_MAX_TABLES];
     bool            private_rows; /* some rows are private and merged */
+    bool            partly;       /* of some table some rows are private and others are not */
     bool            alone;        /* one worker: it works on the master itself */
     uint32_t        merge;        /* examples between merges at the most */
     bool            merge_fixed;  /* the user's number: merge exactly then */
@@ -105,6 +123,9 @@ struct asgdi_run {
     asgdi_arranged arranged; /* size 0: none */
     asgdi_grid     grid;     /* size 0: without blocks */
 
+    struct asgdi_joint *joint;   /* what it shares with its group's thread; NULL: alone process */
+    bool                bounded; /* in a group: other processes may have to be waited for */
+
     asgdi_leases leases;
     _Alignas(ASGDI_LINE) asgdi_u64 version; /* updates merged by all */
     _Alignas(ASGDI_LINE) asgdi_u32 command;
@@ -113,6 +134,16 @@ struct asgdi_run {
     asgdi_worker   *worker;   /* [workers] */
     asgdi_topology *topology; /* where workers are bound to cores */
 };
+
+static inline void asgdi_tell(asgdi_run *r, uint32_t command)
+{
+    asgdi_or_acq_rel(&r->command, command);
+}
+
+static inline void asgdi_untell(asgdi_run *r, uint32_t command)
+{
+    asgdi_and_acq_rel(&r->command, ~command);
+}
 
 /* ---- worker.c ---- */
 void *asgdi_worker_main(void *worker);
@@ -123,9 +154,17 @@ void asgdi_worker_gather(asgdi_worker *w, uint32_t n, asgd_batch *out);    /* th
 void asgdi_worker_compute(asgdi_worker *w, const asgd_batch *b, asgd_stats *st);
 void asgdi_worker_publish(asgdi_worker *w, uint32_t examples, const asgd_stats *st);
 /* Injected slowness, where asked for: sleeps so that what began then takes as long as it should. */
-void asgdi_worker_dawdle(const asgdi_worker *w, double began);
+void asgdi_worker_dawdle(asgdi_worker *w, double began);
 /* Waits while the control loop has paused the run. */
 void asgdi_worker_pause(asgdi_worker *w);
+/* Does what the command asks for between steps, STOP apart. */
+void asgdi_worker_obey(asgdi_worker *w, uint32_t command);
+/* The worker got no examples: a wait, during which it does what is asked for.  *round as in backoff. */
+void asgdi_worker_idle(asgdi_worker *w, uint32_t *round);
+/* In a group: takes the next examples, after it has accounted for the last ones. */
+asgdi_lease asgdi_worker_lease(asgdi_worker *w);
+/* In a group: puts all its progress into the master, so that what is done may be told to the others. */
+void asgdi_worker_settle(asgdi_worker *w);
 /* Waits a little longer each time: spins, yields, then sleeps 50 us.  *round starts at 0. */
 void asgdi_backoff(uint32_t *round);
 

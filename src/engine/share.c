@@ -97,6 +97,7 @@ asgd_status asgdi_share_choose(asgdi_run *r, char *text, size_t bytes)
         r->n_own[t] = choose_own(r, &p->table[t], share);
         some        = some || r->n_own[t] > 0;
         all         = all && r->n_own[t] == p->table[t].info.rows;
+        r->partly   = r->partly || (r->n_own[t] > 0 && r->n_own[t] < p->table[t].info.rows);
     }
     r->private_rows = some;
     r->merge_fixed  = r->config->merge > 0;

@@ -8,6 +8,8 @@
 #include "engine/run.h"
 #include "rule/sink.h"
 
+enum { HELD = 1 << 30 }; /* beside the commands */
+
 static void lock(asgdi_sync *s)
 {
     uint32_t free = 0;
@@ -46,10 +48,20 @@ static void join(asgdi_sync *s)
     unlock(s);
 }
 
-/* Waits until the phase is at least `phase`. */
-static void await(asgdi_sync *s, uint64_t phase)
+/* Waits until the phase is at least `phase`; it touches no row meanwhile. */
+static void await(asgdi_worker *w, uint64_t phase)
 {
-    for (uint32_t round = 0; asgdi_load_acquire(&s->phase) < phase;) asgdi_backoff(&round);
+    for (uint32_t round = 0; asgdi_load_acquire(&w->run->sync.phase) < phase;) {
+        if (asgdi_load_relaxed(&w->run->command) & ASGDI_CORRECT) asgdi_pause_attend(w);
+        asgdi_backoff(&round);
+    }
+}
+
+/* The next step would be one that slower processes have to come to first. */
+static bool is_held(asgdi_run *r)
+{
+    return r->bounded &&
+           (asgdi_load_acquire(&r->sync.phase) + 1) / 2 >= asgdi_load_acquire(&r->joint->allowance);
 }
 
 /* false: this worker is finished.  It stops being waited for while it has nothing to do. */
@@ -61,10 +73,16 @@ static bool next_lease(asgdi_worker *w)
         uint32_t command  = asgdi_load_relaxed(&r->command);
         bool     have     = w->lease.lo < w->lease.hi;
         bool     all_done = false;
+        if (command == ASGDI_CORRECT) { /* nobody steps meanwhile: it is not away */
+            w->stall += asgdi_pause_attend(w);
+            continue;
+        }
+        if (is_held(r)) command |= HELD;
         if (command == ASGDI_GO && !have) {
-            asgdi_lease got = asgdi_lease_take(&r->leases, &w->lease);
-            have            = got == ASGDI_LEASED;
-            all_done        = got == ASGDI_ALL_DONE;
+            asgdi_lease got =
+                w->account ? asgdi_worker_lease(w) : asgdi_lease_take(&r->leases, &w->lease);
+            have     = got == ASGDI_LEASED;
+            all_done = got == ASGDI_ALL_DONE;
         }
         if (command == ASGDI_GO && have) {
             if (away) join(&r->sync);
@@ -72,9 +90,9 @@ static bool next_lease(asgdi_worker *w)
         }
         if (!away) leave(&r->sync);
         away = true;
-        if (command == ASGDI_STOP || all_done) return false;
-        if (command == ASGDI_PAUSE) asgdi_worker_pause(w);
-        asgdi_backoff(&round);
+        if (command & ASGDI_STOP || all_done) return false;
+        asgdi_worker_obey(w, command);
+        asgdi_worker_idle(w, &round);
     }
 }
 
@@ -85,7 +103,7 @@ void asgdi_sync_work(asgdi_worker *w)
     while (next_lease(w)) {
         uint64_t phase = asgdi_load_acquire(&s->phase);
         if (phase % 2 != 0) { /* others apply: read what they leave behind */
-            await(s, phase + 1);
+            await(w, phase + 1);
             phase = asgdi_load_acquire(&s->phase);
             if (phase % 2 != 0) continue;
         }
@@ -112,7 +130,7 @@ void asgdi_sync_work(asgdi_worker *w)
             asgdi_worker_publish(w, b.n, &st);
             continue;
         }
-        await(s, phase + 1);
+        await(w, phase + 1);
         /* All parts of a step use one rate and one set of local slots, those of worker 0. */
         w->steps = phase / 2;
         asgdi_worker_rate(w, s->part[0]->lease.lo, pow(s->need, r->sync_power));
@@ -129,7 +147,7 @@ void asgdi_sync_work(asgdi_worker *w)
             asgdi_store_release(&s->phase, phase + 2);
         }
         unlock(s);
-        await(s, phase + 2);
+        await(w, phase + 2);
         asgdi_sink_forget(&w->sink);
         asgdi_worker_publish(w, b.n, &st); /* not before: who sees it may read the parameters */
     }

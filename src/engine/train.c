@@ -67,7 +67,7 @@ static asgd_status resolve(asgdi_run *r)
     if (total < 1 || total > 1e18) return ASGD_FAIL(EINVAL, "%g examples in all: too many", total);
     r->total = (uint64_t)total;
     if (r->batch > r->examples) r->batch = (uint32_t)r->examples;
-    if (c->backup >= r->workers && c->backup > 0)
+    if (!c->group && c->backup >= r->workers && c->backup > 0)
         return ASGD_FAIL(EINVAL, "%u backup workers of %u: leave at least one to wait for",
                          c->backup, r->workers);
     r->rule = c->rule;
@@ -160,8 +160,10 @@ static asgd_status prepare(asgdi_run *r, asgd_result *out)
                        .batch   = r->batch,
                        .workers = r->workers,
                        .most = r->mode == ASGD_SYNC ? r->batch : (4096 / r->batch + 1) * r->batch};
-    r->worker    = asgdi_calloc(r->workers, sizeof *r->worker);
-    r->sync      = (asgdi_sync){.active = r->workers, .backup = r->config->backup};
+    r->worker = asgdi_calloc(r->workers, sizeof *r->worker);
+    /* in a group it is processes that back each other up */
+    r->sync =
+        (asgdi_sync){.active = r->workers, .backup = r->config->group ? 0 : r->config->backup};
     r->sync.part = asgdi_calloc(r->workers, sizeof *r->sync.part);
     if (!r->worker || !r->sync.part)
         return ASGD_FAIL(ENOMEM, "no memory for %u workers", r->workers);
@@ -186,7 +188,7 @@ static asgd_status start(asgdi_run *r)
             w->started = true;
             continue;
         }
-        asgdi_store_release(&r->command, ASGDI_STOP);
+        asgdi_tell(r, ASGDI_STOP);
         asgdi_store_release(&r->go, 1);
         for (uint32_t j = 0; j < i; j++) pthread_join(r->worker[j].thread, NULL);
         return ASGD_FAIL(ENOMEM, "cannot start worker %u of %u: %s", i, r->workers, strerror(e));
@@ -237,10 +239,12 @@ static asgd_status run_it(asgdi_run *r, asgd_result *out)
     ASGD_TRY_GOTO(done, prepare(r, out));
     if (r->config->resume) ASGD_TRY_GOTO(done, asgdi_resume_load(r));
     ASGD_TRY_GOTO(done, asgdi_control_init(&control, r, out));
+    if (r->config->group) ASGD_TRY_GOTO(done, asgdi_joint_new(r));
     ASGD_TRY_GOTO(done, start(r));
     s                  = asgdi_control_loop(&control);
     asgd_status result = collect(r, out);
     if (!s) s = result;
+    if (r->joint) asgdi_joint_result(r, out);
     r->model->trained = true;
 done:
     /* also after a failure: the model must be whole */
@@ -248,9 +252,10 @@ done:
         asgd_status back = asgdi_params_set_rule(&r->model->params, ASGD_RULE_DEFAULT);
         if (!s) s = back;
     }
-    /* where a target was met, the parameters that met it */
-    if (!s && out->end != ASGD_END_TARGET && control.best_kept &&
-        control.best_loss < out->valid.loss) {
+    /* where a target was met, the parameters that met it; in a group they are kept, for the others go on */
+    if (!s && control.best_kept &&
+        (out->end == ASGD_END_TARGET ? r->config->group && out->evaluated
+                                     : control.best_loss < out->valid.loss)) {
         for (int t = 0; t < control.best.n_tables; t++) {
             const asgdi_table *from = &control.best.table[t];
             memcpy(r->model->params.table[t].master, from->master,
@@ -291,6 +296,7 @@ asgd_status asgd_train(asgd_model *m, asgd_source *train, const asgd_config *c, 
         s = ASGD_FAIL(ESTOPPED, "stopped after %.2f epochs", result->epochs);
     for (uint32_t i = 0; r->worker && i < r->workers; i++) asgdi_worker_free(&r->worker[i]);
     asgdi_topology_free(r->topology);
+    asgdi_joint_free(r);
     asgdi_checkpoint_free(&r->checkpoint);
     asgdi_locks_free(r->locks);
     asgdi_blocks_free(r);

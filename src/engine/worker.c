@@ -13,7 +13,10 @@
 #include "engine/run.h"
 #include "kern/gemm.h"
 
-enum { STREAM_SHUFFLE = 1, STREAM_STEP = 2 };
+enum { STREAM_SHUFFLE = 1, STREAM_STEP = 2, LONG_WAIT = 1000 };
+
+/* In a group: how long progress may stay out of the master. */
+static const double SETTLE_SECONDS = 0.02;
 
 static void publish_double(asgdi_u64 *to, double v)
 {
@@ -35,13 +38,26 @@ void asgdi_backoff(uint32_t *round)
 
 /* ---- merging private rows ---- */
 
+/* In a group: all that is done is in the master now. */
+static void settled(asgdi_worker *w)
+{
+    const bool        last = asgdi_load_relaxed(&w->run->command) & ASGDI_STOP;
+    const asgdi_range done = {w->piece, w->lease.lo};
+    if (done.lo < done.hi && asgdi_done_put(w->account, done, last)) w->piece = done.hi;
+    asgdi_done_settle(w->account);
+}
+
 /* all: also those rows whose turn it is not. */
 static void merge(asgdi_worker *w, bool all)
 {
-    asgdi_run *r      = w->run;
-    double     began  = asgdi_now();
-    uint64_t   tau    = asgdi_load_relaxed(&r->version) - w->base;
-    float      weight = w->since_updates ? asgdi_tau_weight(tau, r->in_flight, r->damp) : 1;
+    asgdi_run *r     = w->run;
+    double     began = asgdi_now();
+    if (w->account) {
+        all            = all || began - w->settled_at > SETTLE_SECONDS;
+        w->corrections = asgdi_load_acquire(&r->joint->corrections);
+    }
+    uint64_t tau    = asgdi_load_relaxed(&r->version) - w->base;
+    float    weight = w->since_updates ? asgdi_tau_weight(tau, r->in_flight, r->damp) : 1;
     if (weight < 1) w->damped += w->since_updates;
     (all ? asgdi_merge : asgdi_merge_due)(&w->priv, &r->model->params, r->locks, r->k, r->workers,
                                           weight, &w->sink.step);
@@ -51,6 +67,10 @@ static void merge(asgdi_worker *w, bool all)
     w->since_updates  = 0;
     w->since_examples = 0;
     w->merge_seconds += asgdi_now() - began;
+    w->behind = r->partly && !all;
+    if (!w->account || !all) return;
+    w->settled_at = began;
+    settled(w);
 }
 
 /* Having been off its core, a worker finds that the others have gone far ahead: it catches up before it
@@ -72,28 +92,116 @@ static uint64_t others_updates(const asgdi_worker *w)
 
 /* ---- the parts of a step ---- */
 
-void asgdi_worker_dawdle(const asgdi_worker *w, double began)
+static bool is_paused(asgdi_run *r)
+{
+    return (asgdi_load_acquire(&r->command) & (ASGDI_PAUSE | ASGDI_STOP)) == ASGDI_PAUSE;
+}
+
+void asgdi_worker_dawdle(asgdi_worker *w, double began)
 {
     double took = asgdi_now() - began, want = took;
     if (want < w->run->pace) want = w->run->pace;
     want *= w->slow;
     for (double left = want - took; left > 0; left = began + want - asgdi_now()) {
-        if (asgdi_load_relaxed(&w->run->command) == ASGDI_STOP) return;
-        asgdi_sleep(left < 0.05 ? left : 0.05);
+        uint32_t command = asgdi_load_relaxed(&w->run->command);
+        if (command & ASGDI_STOP) return;
+        if (command & ASGDI_CORRECT) asgdi_pause_attend(w); /* it touches no row now */
+        double slice = w->account ? 1e-3 : 0.05;
+        asgdi_sleep(left < slice ? left : slice);
     }
 }
 
 void asgdi_worker_pause(asgdi_worker *w)
 {
     asgdi_run *r = w->run;
-    if (asgdi_load_acquire(&r->command) != ASGDI_PAUSE) return;
+    if (!is_paused(r)) return;
     if (r->private_rows) merge(w, true);
-    for (uint32_t round = 0; asgdi_load_acquire(&r->command) == ASGDI_PAUSE;) {
+    for (uint32_t round = 0; is_paused(r);) {
         asgdi_store_release(&w->paused, asgdi_load_acquire(&r->ticket));
         asgdi_backoff(&round);
     }
     if (r->private_rows) merge(w, true); /* nothing of its own: takes in the others' */
 }
+
+/* ---- in a group ---- */
+
+void asgdi_worker_settle(asgdi_worker *w)
+{
+    if (w->run->private_rows && (w->since_updates || w->behind))
+        merge(w, true);
+    else
+        settled(w);
+}
+
+/* Takes in what others have learnt while it waited. */
+static void take_in(asgdi_worker *w)
+{
+    asgdi_run *r = w->run;
+    if (r->private_rows && w->corrections != asgdi_load_acquire(&r->joint->corrections))
+        merge(w, true);
+}
+
+void asgdi_worker_idle(asgdi_worker *w, uint32_t *round)
+{
+    asgdi_run *r = w->run;
+    if (w->account) {
+        double began = asgdi_now();
+        if (w->quota) asgdi_sub_acq_rel(&r->joint->begun, w->quota);
+        w->quota = 0;
+        asgdi_worker_settle(w);
+        if (asgdi_load_relaxed(&r->command) & ASGDI_CORRECT) asgdi_pause_attend(w);
+        if (*round > LONG_WAIT) asgdi_sleep(500e-6); /* the core is for others */
+        asgdi_backoff(round);
+        w->wait += asgdi_now() - began;
+        publish_double(&w->waited, w->wait);
+    } else {
+        asgdi_backoff(round);
+    }
+}
+
+void asgdi_worker_obey(asgdi_worker *w, uint32_t command)
+{
+    if (command & ASGDI_PAUSE) asgdi_worker_pause(w);
+    if (command & ASGDI_CORRECT) w->stall += asgdi_pause_attend(w);
+}
+
+/* Updates that the worker may make now; 0: none before slower processes have made some. */
+static uint64_t quota(asgdi_worker *w)
+{
+    asgdi_run *r = w->run;
+    if (!r->bounded) return UINT64_MAX;
+    if (w->quota) return w->quota;
+    const uint64_t may   = asgdi_load_acquire(&r->joint->allowance);
+    uint64_t       begun = asgdi_load_relaxed(&r->joint->begun);
+    while (begun < may) {
+        const uint64_t some = (may - begun) / (4 * (uint64_t)r->workers) + 1;
+        if (!asgdi_cas_acq_rel(&r->joint->begun, &begun, begun + some)) continue;
+        w->quota = some;
+        break;
+    }
+    return w->quota;
+}
+
+asgdi_lease asgdi_worker_lease(asgdi_worker *w)
+{
+    asgdi_run *r = w->run;
+    for (uint32_t round = 0; w->piece < w->lease.lo;) {
+        if (asgdi_done_put(w->account, (asgdi_range){w->piece, w->lease.lo}, false)) {
+            w->piece = w->lease.lo;
+            if (!r->private_rows) asgdi_done_settle(w->account);
+        } else if (asgdi_load_relaxed(&r->command) & ASGDI_STOP) {
+            return ASGDI_AT_GATE;
+        } else {
+            asgdi_worker_idle(w, &round); /* until some of it was told */
+        }
+    }
+    asgdi_lease got = asgdi_lease_take(&r->leases, &w->lease);
+    if (got != ASGDI_LEASED) return got;
+    w->piece = w->lease.lo;
+    return got;
+}
+
+/* ---- steps ---- */
 
 /* A view of examples lo..lo+n-1 of a gathered batch. */
 static asgd_batch slice(const asgd_batch *all, uint32_t lo, uint32_t n)
@@ -189,7 +297,7 @@ static void steps(asgdi_worker *w, const asgd_batch *b)
         w->since_examples += b->n;
         if (w->since_examples >= r->merge) merge(w, false);
     } else {
-        asgdi_store_relaxed(&w->updates, w->steps);
+        asgdi_store_release(&w->updates, w->steps);
         uint64_t tau = sample ? (others_updates(w) - before + b->n / 2) / b->n : 0;
         asgdi_tau_add(&w->tau, tau, b->n);
     }
@@ -222,7 +330,7 @@ static void step(asgdi_worker *w, const asgd_batch *b)
         w->since_examples += b->n;
         if (w->since_examples >= r->merge) merge(w, false);
     } else {
-        asgdi_store_relaxed(&w->updates, w->steps);
+        asgdi_store_release(&w->updates, w->steps);
         if (sample) asgdi_tau_add(&w->tau, others_updates(w) - before, 1);
         if (r->alone) asgdi_tau_add(&w->tau, 0, 1);
     }
@@ -240,24 +348,39 @@ static uint32_t together(const asgdi_worker *w, uint32_t left)
     return left < most ? left : most;
 }
 
+/* Examples to gather of the lease. */
+static uint32_t to_gather(asgdi_worker *w)
+{
+    const asgdi_run *r    = w->run;
+    const uint64_t   left = w->lease.hi - w->lease.lo;
+    const uint64_t   may  = r->bounded ? w->quota * (r->in_a_row ? 1 : r->batch) : r->super;
+    const uint32_t   most = may < r->super ? (uint32_t)may : r->super;
+    return left < most ? (uint32_t)left : most;
+}
+
 static void work(asgdi_worker *w)
 {
     asgdi_run *r = w->run;
     for (uint32_t round = 0;;) {
         uint32_t command = asgdi_load_relaxed(&r->command);
-        if (command == ASGDI_STOP) return;
-        if (command == ASGDI_PAUSE) asgdi_worker_pause(w);
+        if (command & ASGDI_STOP) return;
+        if (command != ASGDI_GO) asgdi_worker_obey(w, command);
         if (w->lease.lo >= w->lease.hi) {
-            asgdi_lease got = asgdi_lease_take(&r->leases, &w->lease);
+            asgdi_lease got =
+                w->account ? asgdi_worker_lease(w) : asgdi_lease_take(&r->leases, &w->lease);
             if (got == ASGDI_ALL_DONE) return;
             if (got == ASGDI_AT_GATE) {
-                asgdi_backoff(&round);
+                asgdi_worker_idle(w, &round);
                 continue;
             }
-            round = 0;
         }
-        uint64_t   left = w->lease.hi - w->lease.lo;
-        uint32_t   n    = left < r->super ? (uint32_t)left : r->super;
+        if (quota(w) == 0) {
+            asgdi_worker_idle(w, &round);
+            continue;
+        }
+        if (w->account && round) take_in(w);
+        round        = 0;
+        uint32_t   n = to_gather(w);
         asgd_batch all;
         if (r->arranged.size)
             n = asgdi_blocks_gather(w, n, &all);
@@ -271,6 +394,7 @@ static void work(asgdi_worker *w)
             else
                 step(w, &b);
             w->lease.lo += b.n;
+            if (r->bounded) w->quota -= r->in_a_row ? m : 1;
         }
     }
 }
@@ -299,7 +423,11 @@ static asgd_status set_up(asgdi_worker *w)
     w->order     = asgdi_calloc(r->super, sizeof *w->order);
     if (!w->scratch || !w->order) return ASGD_FAIL(ENOMEM, "no memory for worker %u", w->id);
     asgdi_worker_rate(w, 0, 1);
-    return ASGD_OK;
+    if (!r->joint) return ASGD_OK;
+    w->account = asgdi_calloc(1, sizeof *w->account);
+    if (!w->account) return ASGD_FAIL(ENOMEM, "no memory for worker %u", w->id);
+    return asgdi_access_init(&w->access, &r->model->params, r->locks, r->n_own, r->k,
+                             &w->sink.step);
 }
 
 void *asgdi_worker_main(void *worker)
@@ -317,7 +445,10 @@ void *asgdi_worker_main(void *worker)
             asgdi_sync_work(w);
         else
             work(w);
-        if (r->private_rows) merge(w, true);
+        if (w->account)
+            asgdi_worker_settle(w);
+        else if (r->private_rows)
+            merge(w, true);
     }
     publish_double(&w->ended_at, asgdi_now());
     asgdi_store_release(&w->ended, 1);
@@ -331,4 +462,6 @@ void asgdi_worker_free(asgdi_worker *w)
     asgdi_private_free(&w->priv);
     asgdi_free(w->scratch);
     asgdi_free(w->order);
+    asgdi_free(w->account);
+    asgdi_access_free(&w->access);
 }

@@ -310,7 +310,7 @@ static void look_for_lost(asgdi_exchange *x)
     for (uint32_t i = 0; i < x->n_blocks; i++) {
         asgdi_block *b = &x->block[i];
         if (!b->sent) continue;
-        const uint32_t patience = b->times_sent < 5 ? 1u << b->times_sent : 32;
+        const uint32_t patience = b->times_sent < 3 ? 1u << b->times_sent : 8;
         if (x->now - b->sent_at >= x->c.resend * patience / 2) {
             const uint32_t times = b->times_sent;
             send_again(x, b);
@@ -321,9 +321,14 @@ static void look_for_lost(asgdi_exchange *x)
 
 /* ---- rounds ---- */
 
+/* Nothing to disturb, and somebody waits for what he did to be safe. */
 static bool workers_wait(const asgdi_exchange *x)
 {
-    return asgdi_supply_idle(x) && x->supply.n_marked > 0;
+    if (!asgdi_supply_idle(x)) return false;
+    bool wait = x->supply.n_marked > 0;
+    for (uint32_t q = 0; q < x->c.size && !wait; q++)
+        wait = x->peer[q].waits && asgdi_set_has(&x->in, q);
+    return wait;
 }
 
 static bool may_begin(const asgdi_exchange *x)
@@ -333,7 +338,7 @@ static bool may_begin(const asgdi_exchange *x)
     case ASGDI_TRAINING:
         if (x->c.clock == ASGDI_CLOCK_SYNC)
             return steps >= x->c.local_steps || asgdi_supply_idle(x);
-        if (workers_wait(x)) return true; /* nothing to disturb */
+        if (workers_wait(x)) return x->now >= x->round_began + x->c.round_least;
         if (x->c.local_steps) return steps >= x->c.local_steps || asgdi_supply_idle(x);
         return x->now >= x->round_at;
     case ASGDI_FLUSHING: return x->still && !x->flushed;
@@ -524,7 +529,10 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         if (add_fix(x, number, NULL)) add_entry(x, b, 0, b->rows, true, s);
         return;
     }
-    b->safe_mark = b->read_mark;
+    if (b->owner == x->c.self)
+        asgdi_master_unseen(x, b);
+    else
+        b->safe_mark = b->read_mark; /* it is in the owner's master and in this process's S */
     correct(x, b, n1, n2, verdict == ASGDI_QUARANTINED);
     if (x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY)
         memcpy(x->snap[b->table] + b->first * b->stride, asgdi_x_s(x, b),

@@ -51,6 +51,12 @@ typedef struct asgdi_block {
     struct asgdi_master *master; /* NULL: another process's */
 } asgdi_block;
 
+/* Progress of the owner itself that is in its master, and in nobody's copy yet. */
+typedef struct asgdi_unseen {
+    uint64_t count, mark; /* it is in masters from that version on; the mark it was read at */
+} asgdi_unseen;
+enum { ASGDI_UNSEEN = 8 };
+
 typedef struct asgdi_master {
     float        *m;       /* [rows][stride] */
     uint64_t     *changed; /* [rows] version.count after the row's last change */
@@ -59,6 +65,8 @@ typedef struct asgdi_master {
     uint64_t      updates;
     uint64_t     *seq, *included; /* [size] */
     asgdi_usual   usual;
+    asgdi_unseen  unseen[ASGDI_UNSEEN];
+    uint32_t      n_unseen;
     /* taking over */
     asgdi_set     answered;
     asgdi_version best;
@@ -94,6 +102,7 @@ typedef struct asgdi_peer {
     bool     greeted;           /* and what it is about is the same */
     uint64_t updates, examples; /* what it said it had done */
     bool     idle;              /* it has nothing to do, so nobody need wait for it */
+    bool     waits;             /* idle, and not all that it did is safe */
     uint8_t  stage;
     double   viewed;    /* when it was last told the view because it was behind */
     size_t   under_way; /* bytes sent to it and not answered */
@@ -159,7 +168,7 @@ struct asgdi_exchange {
     asgdi_peer peer[ASGDI_PROCESSES_MAX];
     double     beat_at;
     uint64_t   beat_updates;
-    bool       beat_now;
+    bool       beat_now, told_waits;
 
     /* blocks */
     asgdi_block *block;
@@ -252,6 +261,7 @@ void          asgdi_master_free(asgdi_master *m);
 void          asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b); /* M = S, and it serves */
 void          asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 void          asgdi_master_new_view(asgdi_exchange *x);
+void          asgdi_master_unseen(asgdi_exchange *x, asgdi_block *b); /* own progress came in */
 size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n); /* n rows */
 
 /* ---- takeover.c ---- */

@@ -65,6 +65,33 @@ void asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b)
     m->serving = true;
 }
 
+/* ---- the owner's own progress ----
+ *
+ * Another process's is in this master and in that process's S as soon as it is acknowledged, so no single death
+ * loses it.  The owner's own is in two processes only when somebody else has a version that includes it, which a
+ * later delta of his tells. */
+
+static void seen(asgdi_block *b, uint64_t count)
+{
+    asgdi_master *m = b->master;
+    uint32_t      n = 0;
+    while (n < m->n_unseen && m->unseen[n].count <= count) b->safe_mark = m->unseen[n++].mark;
+    m->n_unseen -= n;
+    memmove(m->unseen, m->unseen + n, m->n_unseen * sizeof *m->unseen);
+}
+
+void asgdi_master_unseen(asgdi_exchange *x, asgdi_block *b)
+{
+    asgdi_master *m = b->master;
+    if (m->n_unseen && m->unseen[m->n_unseen - 1].count == b->base.count)
+        m->unseen[m->n_unseen - 1].mark = b->read_mark;
+    else if (m->n_unseen < ASGDI_UNSEEN)
+        m->unseen[m->n_unseen++] = (asgdi_unseen){b->base.count, b->read_mark};
+    else /* the latest ones wait together */
+        m->unseen[m->n_unseen - 1] = (asgdi_unseen){b->base.count, b->read_mark};
+    if (asgdi_set_count(x->in) == 1) seen(b, UINT64_MAX); /* nobody else is there to have it */
+}
+
 /* ---- replies ---- */
 
 size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n)
@@ -268,6 +295,9 @@ static void join_round(asgdi_exchange *x, asgdi_block *b, uint32_t from, uint64_
 
 void asgdi_master_new_view(asgdi_exchange *x)
 {
+    if (asgdi_set_count(x->in) == 1)
+        for (uint32_t i = 0; i < x->n_blocks; i++)
+            if (x->block[i].master) seen(&x->block[i], UINT64_MAX);
     if (x->c.clock != ASGDI_CLOCK_SYNC) return;
     for (uint32_t i = 0; i < x->n_blocks; i++) {
         asgdi_block *b = &x->block[i];
@@ -290,7 +320,8 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     asgdi_master     *m     = b->master;
     uint32_t          n;
     if (!m || !m->serving) return; /* it will be sent again */
-    if (seq <= m->seq[from]) {     /* the reply to it was lost, or is still on its way */
+    if (from != x->c.self) seen(b, count);
+    if (seq <= m->seq[from]) { /* the reply to it was lost, or is still on its way */
         if (seq == m->seq[from]) reply(x, b, from, seq, count, ASGDI_ACCEPTED, NULL, 0);
         return;
     }

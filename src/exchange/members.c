@@ -90,8 +90,13 @@ static void hello(asgdi_exchange *x)
     }
 }
 
-enum { IDLE = 1, ENDING = 2, SAVED = 4 };
+enum { IDLE = 1, ENDING = 2, SAVED = 4, WAITS = 8 };
 enum { KNOWN_ROOM = 2048 };
+
+static bool waits(const asgdi_exchange *x)
+{
+    return asgdi_supply_idle(x) && x->supply.n_marked > 0;
+}
 
 void asgdi_members_beat(asgdi_exchange *x)
 {
@@ -100,6 +105,7 @@ void asgdi_members_beat(asgdi_exchange *x)
     x->beat_at      = x->now + x->c.heartbeat;
     x->beat_updates = x->progress.updates;
     x->beat_now     = false;
+    x->told_waits   = waits(x);
     if (x->stage == ASGDI_JOINING) {
         hello(x);
         return;
@@ -115,7 +121,8 @@ void asgdi_members_beat(asgdi_exchange *x)
         asgdi_put_u64(&w, x->progress.updates);
         asgdi_put_u64(&w, x->progress.examples);
         asgdi_put_u8(&w, (uint8_t)((asgdi_supply_idle(x) && x->supply.refused ? IDLE : 0) |
-                                   (x->ending ? ENDING : 0) | (x->saved ? SAVED : 0)));
+                                   (x->ending ? ENDING : 0) | (x->saved ? SAVED : 0) |
+                                   (waits(x) ? WAITS : 0)));
         asgdi_put_u8(&w, (uint8_t)x->stage);
         asgdi_put_u32(&w, x->stop_why);
         asgdi_put_u32(&w, (uint32_t)n);
@@ -191,7 +198,8 @@ void asgdi_members_on_beat(asgdi_exchange *x, uint32_t from, bool same_view, asg
     if (updates > p->updates) p->updates = updates; /* an old one may come late */
     if (examples > p->examples) p->examples = examples;
     if (stage > p->stage) p->stage = stage;
-    p->idle = flags & IDLE;
+    p->idle  = flags & IDLE;
+    p->waits = flags & WAITS;
     if (flags & ENDING) x->ending = true;
     if (flags & SAVED) x->saved = true;
     if (stop && !x->stop_why) x->stop_why = stop;
@@ -254,5 +262,6 @@ void asgdi_members_tick(asgdi_exchange *x)
         declare(x);
     const uint64_t ahead = x->progress.updates - x->beat_updates;
     const bool     lag   = x->c.clock == ASGDI_CLOCK_LAG && 4 * ahead >= x->c.max_lag && ahead > 0;
+    if (waits(x) != x->told_waits) x->beat_now = true;
     if (x->now >= x->beat_at || x->beat_now || lag) asgdi_members_beat(x);
 }

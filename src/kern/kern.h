@@ -215,9 +215,10 @@ typedef struct asgd_kern {
      * weight 1 sums the workers' progress; 1/workers averages it.  The caller holds the block's
      * lock. */
     void (*merge)(float *own, float *seen, float *master, size_t n, float weight);
-    /* racy copies between a shared array and a private one */
+    /* racy copies between a shared array and a private one; add: shared += from */
     void (*load)(float *to, const float *shared, size_t n);
     void (*store)(float *shared, const float *from, size_t n);
+    void (*add)(float *shared, const float *from, size_t n);
 } asgd_kern;
 
 /* The kernels of this machine, or those ASGD_ISA names (scalar, atomic, avx2, avx512, neon); an

@@ -1,5 +1,5 @@
-/* kern_atomic.c -- the scalar variant with every float of a row, and of the arrays that merge, load
- * and store share, read and written by a relaxed atomic operation.  For ThreadSanitizer: with
+/* kern_atomic.c -- the scalar variant with every float of a row, and of the arrays that merge, load,
+ * store and add share, read and written by a relaxed atomic operation.  For ThreadSanitizer: with
  * ASGD_ISA=atomic the program has no data race left, by construction, and needs no suppressions.
  * The results have the same bits as scalar's.
  *

@@ -572,4 +572,5 @@ const asgd_kern KERN_TABLE = {
     .merge          = merge,
     .load           = load,
     .store          = store,
+    .add            = add,
 };

@@ -1,5 +1,5 @@
-/* kern_merge.h -- private rows and their master: merging by deltas, and copies between shared and private
- * memory.  Part of kern_body.h. */
+/* kern_merge.h -- private rows and their master: merging by deltas; copies between shared and private memory,
+ * and private changes to shared rows.  Part of kern_body.h. */
 
 static void merge(float *own, float *seen, float *master, size_t n, float weight)
 {
@@ -31,4 +31,11 @@ static void store(float *shared, const float *from, size_t n)
     size_t i = 0;
     for (; n - i >= VW; i += VW) rstore(shared + i, vload(from + i));
     if (i < n) rstoren(shared + i, vloadn(from + i, n - i), n - i);
+}
+
+static void add(float *shared, const float *from, size_t n)
+{
+    size_t i = 0;
+    for (; n - i >= VW; i += VW) rstore(shared + i, rload(shared + i) + vload(from + i));
+    if (i < n) rstoren(shared + i, rloadn(shared + i, n - i) + vloadn(from + i, n - i), n - i);
 }

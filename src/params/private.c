@@ -12,50 +12,11 @@
  * again. */
 #include "params/params.h"
 
-#include <sched.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/status.h"
-
-typedef struct asgdi_lock {
-    _Alignas(ASGDI_LINE) asgdi_u32 taken;
-} asgdi_lock;
-
-struct asgdi_locks {
-    asgdi_u32 workers; /* that have merged: gives each a place to start */
-    struct {
-        asgdi_lock *lock;
-        uint64_t    rows; /* a block */
-        uint64_t    blocks;
-    } table[ASGD_MAX_TABLES];
-};
-
-/* Workers may outnumber cores: the holder needs one to let go. */
-static void lock(asgdi_lock *l)
-{
-    enum { SPINS = 100 };
-    for (;;) {
-        uint32_t no = 0;
-        if (asgdi_cas_acq_rel(&l->taken, &no, 1)) return;
-        for (int spin = 0; asgdi_load_relaxed(&l->taken); spin++) {
-            if (spin < SPINS)
-                asgdi_cpu_relax();
-            else
-                sched_yield();
-        }
-    }
-}
-
-static void unlock(asgdi_lock *l)
-{
-    asgdi_store_release(&l->taken, 0);
-}
-
-static uint64_t min64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
+#include "params/locks.h"
 
 asgd_status asgdi_locks_new(asgdi_locks **out, const asgdi_params *p, const uint64_t *n_own)
 {
@@ -64,7 +25,7 @@ asgd_status asgdi_locks_new(asgdi_locks **out, const asgdi_params *p, const uint
     if (!l) return ASGD_FAIL(ENOMEM, "no memory for the locks of private rows");
     for (int t = 0; t < p->n_tables; t++) {
         const asgdi_table *x   = &p->table[t];
-        const uint64_t     own = min64(n_own[t], x->info.rows);
+        const uint64_t     own = asgdi_least(n_own[t], x->info.rows);
         if (own == 0) continue;
         l->table[t].rows   = x->stride < ASGDI_BLOCK_FLOATS ? ASGDI_BLOCK_FLOATS / x->stride : 1;
         l->table[t].blocks = (own + l->table[t].rows - 1) / l->table[t].rows;
@@ -90,7 +51,7 @@ asgd_status asgdi_private_init(asgdi_private *w, const asgdi_params *p, const ui
     *w = (asgdi_private){0};
     for (int t = 0; t < p->n_tables; t++) {
         const asgdi_table *x      = &p->table[t];
-        const uint64_t     own    = min64(n_own[t], x->info.rows);
+        const uint64_t     own    = asgdi_least(n_own[t], x->info.rows);
         const size_t       floats = (size_t)own * x->stride; /* no more than the master's */
         const size_t       local  = (size_t)x->pad * p->slots.local;
         w->n_own[t]               = own;
@@ -191,10 +152,10 @@ static void merge_blocks(asgdi_private *w, asgdi_params *p, asgdi_locks *l, cons
         /* multiples of the golden ratio spread the workers, however many there are */
         uint64_t b = ((uint64_t)(w->turn * UINT32_C(0x9e3779b9)) * blocks) >> 32;
         for (uint64_t i = 0; i < blocks; i++, b = b + 1 < blocks ? b + 1 : 0) {
-            const uint64_t first = b * rows, last = min64(first + rows, w->n_own[t]);
+            const uint64_t first = b * rows, last = asgdi_least(first + rows, w->n_own[t]);
             const size_t   at = (size_t)first * x->stride;
             if (!each && !is_due(w->round, b)) continue;
-            lock(&l->table[t].lock[b]);
+            asgdi_lock_take(&l->table[t].lock[b]);
             if (sums)
                 k->merge(w->own[t] + at, w->seen[t] + at, x->master + at,
                          (size_t)(last - first) * x->stride, weight);
@@ -204,7 +165,7 @@ static void merge_blocks(asgdi_private *w, asgdi_params *p, asgdi_locks *l, cons
                     merge_row(w->own[t] + row, w->seen[t] + row, x->master + row, x->pad, p, k,
                               weight, mean, &mine);
                 }
-            unlock(&l->table[t].lock[b]);
+            asgdi_lock_drop(&l->table[t].lock[b]);
         }
     }
 }
@@ -227,15 +188,15 @@ void asgdi_params_snapshot(const asgdi_params *p, asgdi_locks *l, const uint64_t
 {
     for (int t = 0; t < p->n_tables; t++) {
         const asgdi_table *x   = &p->table[t];
-        const uint64_t     own = min64(n_own[t], x->info.rows);
+        const uint64_t     own = asgdi_least(n_own[t], x->info.rows);
         const size_t       pad = x->pad;
         float             *out = to->table[t].master;
         for (uint64_t b = 0, r = 0; r < own; b++) {
-            const uint64_t last = min64(r + l->table[t].rows, own);
-            lock(&l->table[t].lock[b]);
+            const uint64_t last = asgdi_least(r + l->table[t].rows, own);
+            asgdi_lock_take(&l->table[t].lock[b]);
             for (; r < last; r++)
                 memcpy(out + r * pad, x->master + r * x->stride, pad * sizeof(float));
-            unlock(&l->table[t].lock[b]);
+            asgdi_lock_drop(&l->table[t].lock[b]);
         }
         if (x->stride == pad)
             k->load(out + own * pad, x->master + own * pad, (size_t)(x->info.rows - own) * pad);

@@ -33,7 +33,8 @@ static inline void see_stage(cluster *c, uint32_t q)
         fprintf(stderr, "%.6f %u stage %d -> %d %s\n", cluster_now(c), q, m->stage, stage,
                 stage >= ASGDI_OUT ? asgdi_exchange_why(m->x) : "");
     if (stage < m->stage) WRONG(c, "process %u went back from stage %d to %d", q, m->stage, stage);
-    m->stage = stage;
+    m->stage         = stage;
+    c->last_progress = fmax(c->last_progress, cluster_now(c));
     if (stage == ASGDI_FINISHED) m->finished_at = cluster_now(c);
     c->reached[stage] = true;
     begin_faults(c);
@@ -185,7 +186,8 @@ static inline void begin_fault(cluster *c, const fault *f)
 {
     double until = cluster_now(c) + f->lasts;
     if (c->trace) fprintf(stderr, "%.6f fault %d for %.3f\n", cluster_now(c), f->kind, f->lasts);
-    c->last_fault = fmax(c->last_fault, until);
+    c->last_fault    = fmax(c->last_fault, until);
+    c->last_progress = fmax(c->last_progress, until);
     for (uint32_t q = 0; q < c->c.size; q++)
         if (f->who[q]) fault_of(c, f, q, until);
     if (f->kind == FAULT_SPLIT) asgdi_simnet_split(c->net, f->who, until);
@@ -254,7 +256,8 @@ static inline void cluster_run(cluster *c)
     c->reached[ASGDI_JOINING] = true;
     begin_faults(c);
     while (!c->wrong[0] && !cluster_over(c) &&
-           asgdi_simnet_next(c->net, c->last_fault + c->c.patience, &e))
+           asgdi_simnet_next(
+               c->net, fmin(c->last_progress + c->c.patience, c->last_fault + c->c.longest), &e))
         cluster_event(c, e);
     if (asgdi_simnet_broken(c->net)) WRONG(c, "no memory");
     for (uint32_t q = 0; q < c->c.size; q++) {

@@ -153,12 +153,13 @@ static inline void tell_not_done(cluster *c, uint32_t x, uint64_t e)
 
 static inline void check_positions(cluster *c, uint32_t x)
 {
-    const uint64_t total = c->c.exchange.total;
-    uint8_t       *times = calloc(total, 1);
-    bool           death = false, stopped = asgdi_exchange_stopped(c->member[x].x) != 0;
+    const uint64_t total   = c->c.exchange.total;
+    uint8_t       *times   = calloc(total, 1);
+    uint32_t       deaths  = 0;
+    bool           stopped = asgdi_exchange_stopped(c->member[x].x) != 0;
     if (!times) abort();
     for (uint32_t q = 0; q < c->c.size; q++) {
-        death = death || !counts_on(c, x, q);
+        deaths += !counts_on(c, x, q);
         for (uint64_t n = 0; n < c->member[q].n_done; n++) {
             bool in = all_in(c, x, q, n);
             if (!in && counts_on(c, x, q))
@@ -168,11 +169,9 @@ static inline void check_positions(cluster *c, uint32_t x)
         }
     }
     for (uint64_t e = 0; e < total; e++) {
-        if (times[e] == 0 && !stopped) {
-            c->forgotten++;
-            tell_not_done(c, x, e);
-        }
-        if (times[e] > 1 && !death)
+        c->forgotten += times[e] == 0 && !stopped;
+        if (times[e] == 0 && !stopped && deaths < 2) tell_not_done(c, x, e);
+        if (times[e] > 1 && deaths == 0)
             WRONG(c, "position %llu was done %d times", (unsigned long long)e, times[e]);
         c->repeated += times[e] > 1;
     }

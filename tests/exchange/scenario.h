@@ -105,7 +105,7 @@ static inline void roll_pause(dice *d, cluster_config *c, double lasts)
 
 static inline void roll_loss(dice *d, cluster_config *c)
 {
-    c->net.loss   = roll_log(d, 0.001, 0.3);
+    c->net.loss   = roll_log(d, 0.001, 0.2);
     c->net.repeat = roll_log(d, 0.001, 0.3);
     c->may_split = c->may_split || c->net.loss > 0.05; /* many signs of life may be lost in a row */
     c->lag_holds = false;
@@ -137,6 +137,13 @@ static inline void roll_mixture(dice *d, cluster_config *c)
     if (roll_is(d, 0.1)) c->exchange.least = 2;
 }
 
+static inline bool kills(const cluster_config *c)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < c->n_faults; i++) any = any || c->fault[i].kind == FAULT_KILL;
+    return any;
+}
+
 static inline void roll_faults(dice *d, cluster_config *c, seed_kind k)
 {
     const double dead = c->exchange.dead_after;
@@ -145,7 +152,7 @@ static inline void roll_faults(dice *d, cluster_config *c, seed_kind k)
         c->net.delay = roll_log(d, 1e-4, c->net.law == ASGDI_SIMLAW_HEAVY ? 1e-3 : 5e-3);
     }
     if (k != KIND_NONE) c->net.ordered = roll_is(d, 0.3);
-    c->lag_holds = k == KIND_NONE || k == KIND_DELAY;
+
     c->may_split = k == KIND_LONG_CUT || k == KIND_LONG_PAUSE;
     switch (k) {
     case KIND_LOSS: roll_loss(d, c); break;
@@ -161,6 +168,7 @@ static inline void roll_faults(dice *d, cluster_config *c, seed_kind k)
     case KIND_DELAY:
     case KINDS: break;
     }
+    c->lag_holds = !c->may_split && !kills(c);
 }
 
 /* ---- who it happens to ---- */
@@ -251,8 +259,8 @@ static inline seed_kind scenario(uint64_t seed, cluster_config *c)
     c->net = (asgdi_simnet_config){.size = c->size, .seed = seed, .delay = 0.001, .ordered = true};
     if (roll_is(&d, 0.2)) c->net.rate = roll_log(&d, 2e5, 1e8);
     roll_faults(&d, c, k);
-    c->hearing  = 2 * x->heartbeat + 2 * c->tick + 200 * c->net.delay;
     c->patience = 30;
+    c->longest  = 400;
     return k;
 }
 

@@ -29,6 +29,7 @@ enum {
     QUEUED         = 4, /* leases a process takes ahead of its workers */
     STAGES         = ASGDI_FAILED + 1,
     INBOX          = 4096,
+    ROUNDS         = 4096,
     STOP_REASON    = 7,
 };
 
@@ -64,15 +65,16 @@ typedef struct cluster_config {
     double   tick;              /* seconds between steps of an exchange */
     double   step_cost;         /* what a step is said to cost, in seconds of a core */
     double   correcting;        /* longest time from corrections to their being made */
-    double   saving;  /* longest time from the speaker's having finished to its having saved */
-    double   hearing; /* time after which all know who is at work */
+    double   saving; /* longest time from the speaker's having finished to its having saved */
     bool     finish_updates; /* workers that are to stop finish them */
     uint32_t late;           /* examples that are told to be done so many later */
     fault    fault[MOST_FAULTS];
     uint32_t n_faults;
     bool     may_split; /* processes may be given up that are not dead */
-    bool     lag_holds; /* nothing keeps processes from hearing of each other */
-    double   patience;  /* seconds from the last fault's end to the end of it all */
+    bool     lag_holds; /* nobody is given up, whose work others would do */
+    double
+        patience; /* seconds from the last example done, or change of stage, or fault, to the next */
+    double longest; /* seconds from the last fault's end to the end of it all */
 } cluster_config;
 
 typedef struct worker {
@@ -92,9 +94,8 @@ typedef struct member {
     uint64_t          *order; /* positions, as they were done */
     uint64_t           n_done, n_told;
     size_t             order_room;
-    uint64_t           begun, updates;
-    double             busy_since;           /* infinite: it has nothing to do */
-    uint64_t           lead[MOST_PROCESSES]; /* over each other one, when that had nothing to do */
+    uint64_t           begun, updates, round;
+    uint64_t           ahead[MOST_PROCESSES]; /* of each other one, since that did an update */
     asgdi_simnet_event inbox[INBOX];
     uint32_t           in_inbox;
     bool               soon; /* a step is due before the next tick */
@@ -113,11 +114,12 @@ typedef struct cluster {
     member         member[MOST_PROCESSES];
     bool           reached[STAGES]; /* by anybody */
     bool           begun[MOST_FAULTS];
-    double         last_fault, ended;
+    double         last_fault, last_progress, ended;
     bool           trace;
     uint64_t       repeated, forgotten; /* positions */
-    uint64_t       lag;                 /* the largest that was seen, in updates */
-    char           wrong[1024];         /* the first thing that went wrong */
+    uint64_t       round_sum[ROUNDS];
+    uint64_t       lag;         /* the largest that was seen, in updates */
+    char           wrong[1024]; /* the first thing that went wrong */
 } cluster;
 
 #define WRONG(c, ...)                                                            \
@@ -204,7 +206,6 @@ static inline bool cluster_new(cluster *c, const cluster_config *config)
         member               *m = &c->member[q];
         asgdi_exchange_config x = config->exchange;
         x.self                  = q;
-        m->busy_since           = INFINITY;
         m->epoch                = 1000 * draw_01(config->seed, STREAM_STEP, q);
         if (!fill(config, &m->w) ||
             asgdi_exchange_new(&m->x, &x, &m->w, read_rows, &m->w) != ASGD_OK) {
@@ -312,21 +313,52 @@ static inline bool next_update(const cluster *c, member *m, asgdi_range *out)
     return true;
 }
 
-/* How far is it ahead of another that has something to do?  One that has not may be passed, and is not waited for
- * before all have heard that it is at work again: what it was behind by then is not counted. */
+/* How far ahead of the others does it begin an update?  It counts where the other one does an update later: one that
+ * has nothing more to do is not waited for. */
 static inline void see_lag(cluster *c, uint32_t q)
 {
     member *m = &c->member[q];
     for (uint32_t p = 0; p < c->c.size; p++) {
-        const member  *other = &c->member[p];
-        const uint64_t ahead = m->begun > other->updates ? m->begun - other->updates : 0;
-        if (other->left || m->lost[p] || other->lost[q] || p == q) continue;
-        if (cluster_now(c) < other->busy_since + c->c.hearing) {
-            if (ahead > m->lead[p]) m->lead[p] = ahead;
-        } else if (ahead > m->lead[p] && ahead - m->lead[p] > c->lag) {
-            c->lag = ahead - m->lead[p];
-        }
+        const uint64_t theirs = c->member[p].updates;
+        if (m->begun > theirs + m->ahead[p]) m->ahead[p] = m->begun - theirs;
     }
+}
+
+static inline void count_lag(cluster *c, uint32_t p)
+{
+    for (uint32_t q = 0; q < c->c.size; q++) {
+        uint64_t *ahead = &c->member[q].ahead[p];
+        if (q != p && *ahead > c->lag) c->lag = *ahead;
+        *ahead = 0;
+    }
+}
+
+static inline uint64_t params_sum(const asgdi_params *p)
+{
+    uint64_t sum = 0;
+    for (int t = 0; t < TABLES; t++)
+        for (uint64_t i = 0; i < p->table[t].info.rows * p->table[t].stride; i++) {
+            uint32_t bits;
+            memcpy(&bits, &p->table[t].master[i], sizeof bits);
+            sum = (sum ^ bits) * 0x9e3779b97f4a7c15u;
+        }
+    return sum | 1;
+}
+
+/* Clock sync: what the first update of a round is computed on is the same everywhere. */
+static inline void see_round(cluster *c, uint32_t q)
+{
+    member               *m = &c->member[q];
+    asgdi_exchange_counts n;
+    if (c->c.exchange.clock != ASGDI_CLOCK_SYNC || c->c.exchange.backup || !c->c.lag_holds) return;
+    asgdi_exchange_count(m->x, &n);
+    if (n.rounds >= ROUNDS || n.rounds == m->round) return;
+    m->round           = n.rounds;
+    const uint64_t sum = params_sum(&m->w);
+    if (c->round_sum[n.rounds] && c->round_sum[n.rounds] != sum)
+        WRONG(c, "process %u begins round %llu with other parameters than the others", q,
+              (unsigned long long)n.rounds);
+    c->round_sum[n.rounds] = sum;
 }
 
 static inline void start_workers(cluster *c, uint32_t q)
@@ -337,12 +369,11 @@ static inline void start_workers(cluster *c, uint32_t q)
         if (at_work(k) || m->begun >= asgdi_exchange_allowance(m->x)) continue;
         if (!next_update(c, m, &k->update)) break;
         m->begun++;
-        if (!isfinite(m->busy_since)) m->busy_since = cluster_now(c);
+        see_round(c, q);
         see_lag(c, q);
         asgdi_simnet_alarm(c->net, q, cluster_now(c) + work_seconds(c, q, w), ALARM_WORK + w);
     }
     if (has_work(c, m)) return;
-    m->busy_since = INFINITY;
     tell_done(m, 0);
 }
 
@@ -353,11 +384,13 @@ static inline void worker_did(cluster *c, uint32_t q, uint32_t w)
     if (!at_work(k)) return; /* it was stopped in the middle of it */
     add_example(c, m, k->update.lo++);
     k->examples++;
+    c->last_progress = fmax(c->last_progress, cluster_now(c));
     if (at_work(k)) {
         asgdi_simnet_alarm(c->net, q, cluster_now(c) + work_seconds(c, q, w), ALARM_WORK + w);
         return;
     }
     m->updates++;
+    count_lag(c, q);
     tell_done(m, c->c.late);
     start_workers(c, q);
 }

@@ -150,6 +150,9 @@ static void test_merge(void **state)
             k->load(own, a, n);
             k->store(seen, b, n);
             CHECK(!n || (!memcmp(own, a, n * 4) && !memcmp(seen, b, n * 4)), "%s copies", k->name);
+            k->add(own, c, n);
+            for (size_t i = 0; i < n; i++)
+                CHECK(own[i] == a[i] + c[i], "%s add n %zu i %zu", k->name, n, i);
         }
         free_arrays();
     } while ((n = next_size(n)));

@@ -281,6 +281,7 @@ static void *race(void *rows)
         }
         k->load(own, rows, RACE_STRIDE);
         k->store(rows, own, RACE_STRIDE);
+        k->add(rows, seen, RACE_STRIDE);
         k->merge(own, seen, rows, RACE_STRIDE, 0);
     }
     return NULL;

@@ -1,0 +1,420 @@
+/* group.c -- the processes that train together: one thread that owns the link and drives the exchange.
+ *
+ * It lives from asgd_group_open() to asgd_group_close(), so that a process whose run is over still answers
+ * the others.  Each turn of its loop
+ *
+ *     frames in -> what workers have done -> tick -> corrections -> frames out -> leases
+ *
+ * takes what is there and waits for nothing; between turns it rests, shortly while frames move and longer
+ * where nothing happens.  What it shares with a run is in joint.h. */
+#include "engine/group.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "engine/run.h"
+
+static const double REST_LEAST = 20e-6; /* seconds between turns */
+static const double REST_MOST  = 2e-3;
+static const double STOCK_SECONDS =
+    0.02; /* of work in the workers' stock, and of a piece half of it */
+static const double RATE_SECONDS  = 0.02; /* of work that a rate is measured over */
+static const double RATE_FIRST    = 1e-4; /* the first one, that there is one */
+static const double CLOSE_SECONDS = 5;
+static const double POLL_SECONDS  = 1e-3;
+
+enum {
+    FRAMES     = 256, /* taken in one turn */
+    TURNS_OVER = 3,   /* after the end, which others are told of in one of them */
+};
+
+struct asgd_group {
+    asgdi_link            *link;
+    char                   name[32];
+    pthread_t              thread;
+    asgd_status            status; /* of opening the link */
+    char                   message[512];
+    asgdi_u32              ready, closing, speaks;
+    asgdi_u32              save, saved; /* this process has saved; some has */
+    int                    code;
+    _Atomic(asgdi_joint *) joint; /* the run's; NULL: none */
+
+    /* the thread's own */
+    asgdi_joint    *driven;
+    asgdi_exchange *exchange; /* the driven run's, or that of the last one, for the others' sake */
+    asgdi_reader   *reader;   /* its */
+    asgdi_progress  told;
+    double          rate;  /* examples/s of this process; 0: not known yet */
+    asgdi_range     lease; /* part of one that the stock had no room for */
+    bool            called, asked, ended, still;
+    double          began, cost_from;
+    double          rate_busy; /* seconds of workers when the rate was measured last */
+    uint64_t        rate_done; /* examples */
+    uint32_t        lost, turns_over;
+};
+
+/* ---- what workers have done ---- */
+
+static bool workers_ended(asgd_group *g)
+{
+    asgdi_run *r = g->driven->run;
+    if (g->ended) return true;
+    for (uint32_t i = 0; i < r->workers; i++)
+        if (!asgdi_load_acquire(&r->worker[i].ended)) return false;
+    return g->ended = true;
+}
+
+static double read_double(asgdi_u64 *from)
+{
+    uint64_t bits = asgdi_load_relaxed(from);
+    double   v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+/* The workers' speed while they have work; what they wait for others is not theirs. */
+static void measure(asgd_group *g, double now)
+{
+    asgdi_joint *j    = g->driven;
+    asgdi_run   *r    = j->run;
+    uint64_t     done = 0;
+    double       busy = (now - g->began) * r->workers;
+    for (uint32_t i = 0; i < r->workers; i++) {
+        done += asgdi_load_relaxed(&r->worker[i].done);
+        busy -= read_double(&r->worker[i].waited);
+    }
+    const double seconds = (busy - g->rate_busy) / r->workers;
+    if (done == g->rate_done || seconds < (g->rate > 0 ? RATE_SECONDS : RATE_FIRST)) return;
+    const double rate = (double)(done - g->rate_done) / seconds;
+    g->rate           = g->rate > 0 ? 0.5 * (g->rate + rate) : rate;
+    g->rate_done      = done;
+    g->rate_busy      = busy;
+    /* a worker tells what it has done about every half of the time that the stock lasts */
+    const double   piece  = 0.5 * STOCK_SECONDS * g->rate / r->workers / r->batch;
+    const uint32_t most   = r->leases.most / r->batch;
+    const uint32_t wanted = piece < 1 ? 1 : piece > most ? most : (uint32_t)piece;
+    asgdi_store_relaxed(&j->stock.most, wanted * r->batch);
+}
+
+static void look_at_workers(asgd_group *g, double now)
+{
+    asgdi_run     *r     = g->driven->run;
+    const bool     ended = workers_ended(g); /* before their last progress is looked at */
+    asgdi_progress p     = {.cost = asgdi_thread_seconds() - g->cost_from};
+    asgdi_range    done;
+    for (uint32_t i = 0; i < r->workers; i++) {
+        asgdi_worker *w = &r->worker[i];
+        p.updates += asgdi_load_acquire(&w->updates);
+        p.examples += asgdi_load_acquire(&w->account->settled_examples);
+        while (asgdi_done_take(w->account, &done)) asgdi_exchange_done(g->exchange, done);
+    }
+    if (r->private_rows) p.updates = asgdi_load_relaxed(&r->version);
+    if (r->mode == ASGD_SYNC && !r->alone) /* steps that all have applied */
+        p.updates = asgdi_load_acquire(&r->sync.phase) / 2;
+    measure(g, now);
+    p.rate  = fmax(g->rate, g->driven->rate_least);
+    g->told = p;
+    if (ended && !g->still) asgdi_exchange_still(g->exchange);
+    g->still = ended;
+}
+
+static void give_work(asgd_group *g)
+{
+    asgdi_joint   *j    = g->driven;
+    asgdi_run     *r    = j->run;
+    const uint64_t most = (1u << 30) / r->batch * r->batch;
+    const double   want =
+        fmax(STOCK_SECONDS * g->rate, 2.0 * asgdi_load_relaxed(&j->stock.most) * r->workers);
+    while ((double)asgdi_stock_left(&j->stock) < want) {
+        if (g->lease.lo >= g->lease.hi && !asgdi_exchange_lease(g->exchange, &g->lease)) return;
+        asgdi_range now = g->lease;
+        if (now.hi - now.lo > most) now.hi = now.lo + most;
+        if (!asgdi_stock_put(&j->stock, now)) return;
+        g->lease.lo = now.hi;
+    }
+}
+
+/* ---- corrections ---- */
+
+static void corrected(asgd_group *g)
+{
+    g->called = false;
+    asgdi_exchange_corrected(g->exchange);
+}
+
+/* All that need a pause, where no worker is left. */
+static void correct_alone(asgd_group *g, const asgdi_correction *c, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (!asgdi_is_private(g->driven->run, &c[i])) asgdi_correct(&g->driven->access, &c[i]);
+    corrected(g);
+}
+
+/* false: there is nothing to correct now. */
+static bool correct(asgd_group *g)
+{
+    asgdi_joint *j = g->driven;
+    asgdi_run   *r = j->run;
+    if (g->called) {
+        const bool ended =
+            workers_ended(g); /* looked at first: the last to end may have made them */
+        if (asgdi_pause_is_over(r)) {
+            corrected(g);
+        } else if (ended) {
+            correct_alone(g, j->pause.todo.correction, j->pause.todo.n);
+        } else {
+            return true;
+        }
+    }
+    const asgdi_correction *c;
+    const uint32_t          n      = asgdi_exchange_corrections(g->exchange, &c);
+    uint32_t                shared = n;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!asgdi_is_private(r, &c[i])) continue;
+        asgdi_correct(&g->driven->access, &c[i]);
+        shared--;
+    }
+    if (shared < n) asgdi_add_acq_rel(&j->corrections, 1);
+    if (n == 0) return false;
+    if (shared == 0) {
+        corrected(g);
+    } else if (workers_ended(g)) {
+        correct_alone(g, c, n);
+    } else {
+        asgdi_pause_call(r, c, n);
+        g->called = true;
+    }
+    return true;
+}
+
+/* ---- one turn ---- */
+
+static bool receive(asgd_group *g, double now)
+{
+    uint32_t     from, n = 0;
+    asgdi_frame *f;
+    for (; n < FRAMES && (f = g->link->receive(g->link, &from)) != NULL; n++) {
+        if (g->exchange) asgdi_exchange_receive(g->exchange, from, f->data, f->bytes, now);
+        asgdi_frame_free(f);
+    }
+    return n > 0;
+}
+
+static bool send(asgd_group *g)
+{
+    uint32_t     to, n = 0;
+    asgdi_frame *f;
+    for (; (f = asgdi_exchange_send(g->exchange, &to)) != NULL; n++) g->link->send(g->link, to, f);
+    while (asgdi_exchange_lost(g->exchange, &to)) {
+        g->link->drop(g->link, to);
+        g->lost++;
+        if (g->driven) g->driven->lost++;
+    }
+    return n > 0;
+}
+
+static void command(asgd_group *g)
+{
+    asgdi_joint      *j     = g->driven;
+    const asgdi_stage stage = asgdi_exchange_stage(g->exchange);
+    const uint32_t    why   = asgdi_load_acquire(&j->stop);
+    if (why && !g->asked) {
+        asgdi_exchange_stop(g->exchange, why);
+        g->asked = true;
+    }
+    asgdi_store_release(&j->allowance, asgdi_exchange_allowance(g->exchange));
+    const uint32_t stopped = asgdi_exchange_stopped(g->exchange);
+    if (stage > ASGDI_TRAINING || stopped) asgdi_tell(j->run, ASGDI_STOP);
+    if (stage >= ASGDI_TRAINING && stage <= ASGDI_FINISHED) j->joined = true;
+    asgdi_store_release(&j->stopped, stopped);
+    asgdi_store_relaxed(&j->examples, asgdi_exchange_examples(g->exchange));
+    asgdi_store_release(&j->stage, stage);
+}
+
+static void forget(asgd_group *g)
+{
+    asgdi_exchange_free(g->exchange);
+    asgdi_free(g->reader);
+    g->exchange = NULL;
+    g->reader   = NULL;
+}
+
+static void begin(asgd_group *g, asgdi_joint *j)
+{
+    forget(g);
+    asgdi_store_relaxed(&g->save, 0);
+    asgdi_store_relaxed(&g->saved, 0);
+    g->driven   = j;
+    g->exchange = j->exchange;
+    g->reader   = j->reader;
+    g->told     = (asgdi_progress){0};
+    g->rate     = 0;
+    g->lease    = (asgdi_range){0};
+    g->called = g->asked = g->ended = g->still = false;
+    g->began                                   = asgdi_now();
+    g->cost_from                               = asgdi_thread_seconds();
+    g->rate_busy                               = 0;
+    g->rate_done                               = 0;
+}
+
+/* From here on the run may be gone; the exchange lives on for the other processes. */
+static void let_go(asgd_group *g)
+{
+    asgdi_joint *j = g->driven;
+    asgdi_exchange_count(g->exchange, &j->counts);
+    snprintf(j->why, sizeof j->why, "%s", asgdi_exchange_why(g->exchange));
+    g->driven         = NULL;
+    g->reader->access = NULL;
+    atomic_store_explicit(&g->joint, NULL, memory_order_relaxed);
+    asgdi_store_release(&j->let_go, 1);
+}
+
+/* true: something happened. */
+static bool turn(asgd_group *g)
+{
+    double       now  = asgdi_now();
+    asgdi_joint *j    = atomic_load_explicit(&g->joint, memory_order_acquire);
+    bool         busy = false;
+    if (j && !g->driven) begin(g, j);
+    busy = receive(g, now);
+    if (!g->exchange) return busy;
+    if (g->driven) look_at_workers(g, now);
+    if (asgdi_load_relaxed(&g->save) && !asgdi_exchange_is_saved(g->exchange))
+        asgdi_exchange_saved(g->exchange);
+    asgdi_exchange_tick(g->exchange, now, &g->told);
+    if (g->driven) busy = correct(g) || busy;
+    busy = send(g) || busy;
+    asgdi_store_relaxed(&g->speaks, asgdi_exchange_is_speaker(g->exchange));
+    asgdi_store_release(&g->saved, asgdi_exchange_stage(g->exchange) > ASGDI_FINISHED ||
+                                       asgdi_exchange_is_saved(g->exchange));
+    if (!g->driven) return busy;
+    give_work(g);
+    command(g);
+    if (asgdi_load_acquire(&g->driven->leave) && !g->called) let_go(g);
+    return busy;
+}
+
+/* ---- the thread ---- */
+
+/* Leaving: while others fetch from this process, or it would have to stand in for the one that speaks, it
+ * is needed. */
+static bool is_done(asgd_group *g)
+{
+    if (!asgdi_load_acquire(&g->closing)) return false;
+    if (g->code != 0 || !g->exchange) return true;
+    if (asgdi_exchange_stage(g->exchange) != ASGDI_FINISHED) return true;
+    if (asgdi_exchange_is_speaker(g->exchange)) asgdi_store_relaxed(&g->save, 1);
+    if (asgdi_exchange_is_over(g->exchange)) g->turns_over++;
+    return g->turns_over > TURNS_OVER;
+}
+
+static void *thread_of(void *group)
+{
+    asgd_group *g = group;
+    if (!g->link) g->status = asgdi_link_open(&g->link, g->name);
+    if (g->status) snprintf(g->message, sizeof g->message, "%s", asgd_errmsg());
+    if (!g->status) asgdi_store_relaxed(&g->speaks, g->link->self == 0);
+    asgdi_store_release(&g->ready, 1);
+    if (g->status) return NULL;
+    for (double rest = REST_LEAST; !is_done(g);) {
+        rest = turn(g) ? REST_LEAST : rest < REST_MOST ? 1.5 * rest : rest;
+        g->link->rest(g->link, rest);
+    }
+    const bool bad = g->exchange && asgdi_exchange_stage(g->exchange) > ASGDI_FINISHED;
+    forget(g);
+    g->link->close(g->link, CLOSE_SECONDS, g->lost > 0 || bad, g->code);
+    return NULL;
+}
+
+static asgd_status start(asgd_group **out, const char *name, asgdi_link *link)
+{
+    *out          = NULL;
+    asgd_group *g = asgdi_calloc(1, sizeof *g);
+    if (!g) return ASGD_FAIL(ENOMEM, "no memory for a group of processes");
+    g->link = link;
+    snprintf(g->name, sizeof g->name, "%s", name);
+    const int e = pthread_create(&g->thread, NULL, thread_of, g);
+    if (e) {
+        asgdi_free(g);
+        return ASGD_FAIL(ENOMEM, "cannot start the thread of a group: %s", strerror(e));
+    }
+    for (uint32_t round = 0; !asgdi_load_acquire(&g->ready);) asgdi_backoff(&round);
+    if (g->status) {
+        asgd_status s = asgdi_fail(g->status, "%s", g->message);
+        pthread_join(g->thread, NULL);
+        asgdi_free(g);
+        return s;
+    }
+    *out = g;
+    return ASGD_OK;
+}
+
+asgd_status asgd_group_open(asgd_group **out, const char *link)
+{
+    if (!out) return ASGD_FAIL(EINVAL, "asgd_group_open: out is NULL");
+    return start(out, link && *link ? link : "mpi", NULL);
+}
+
+asgd_status asgdi_group_over(asgd_group **out, asgdi_link *link)
+{
+    return start(out, link->name, link);
+}
+
+void asgd_group_close(asgd_group *g, int code)
+{
+    if (!g) return;
+    g->code = code;
+    asgdi_store_release(&g->closing, 1);
+    pthread_join(g->thread, NULL);
+    asgdi_free(g);
+}
+
+/* ---- what it tells ---- */
+
+bool asgd_group_await_turn(asgd_group *g)
+{
+    if (!g) return true;
+    while (!asgdi_load_acquire(&g->saved) && !asgdi_load_relaxed(&g->speaks))
+        asgdi_sleep(POLL_SECONDS);
+    return !asgdi_load_acquire(&g->saved);
+}
+
+void asgd_group_saved(asgd_group *g)
+{
+    if (g) asgdi_store_release(&g->save, 1);
+}
+
+uint32_t asgd_group_process(const asgd_group *g)
+{
+    return g ? g->link->self : 0;
+}
+
+uint32_t asgd_group_size(const asgd_group *g)
+{
+    return g ? g->link->size : 1;
+}
+
+const char *asgd_group_host(const asgd_group *g)
+{
+    return g ? g->link->host : "";
+}
+
+bool asgd_group_speaks(const asgd_group *g)
+{
+    return !g || asgdi_load_relaxed(&g->speaks);
+}
+
+const asgdi_link *asgdi_group_link(const asgd_group *g)
+{
+    return g->link;
+}
+
+asgd_status asgdi_group_drive(asgd_group *g, asgdi_joint *j)
+{
+    asgdi_joint *none = NULL;
+    if (atomic_compare_exchange_strong(&g->joint, &none, j)) return ASGD_OK;
+    return ASGD_FAIL(EINVAL, "the group of processes has a run already; wait until it has ended");
+}

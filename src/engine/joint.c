@@ -1,0 +1,245 @@
+/* joint.c -- a run of a group, seen from the run: what all processes have to agree on, the beginning, and
+ * the end.
+ *
+ * All processes begin with the same parameters and work through one sequence of positions.  What decides
+ * these two is told to the exchange as text, which refuses to join processes that differ; what is long, as
+ * the parameters themselves, enters it as a checksum. */
+#include "engine/joint.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "engine/group.h"
+#include "engine/run.h"
+#include "params/checksum.h"
+
+static const double POLL_SECONDS  = 500e-6;
+static const double CHUNK_SECONDS = 0.2; /* of work that a lease is for */
+
+/* ---- what has to be the same ---- */
+
+static uint64_t checksum(const asgdi_run *r)
+{
+    const asgdi_params  *p         = &r->model->params;
+    const asgd_encoding *e         = r->source->encoding;
+    const asgd_rule      rule      = r->rule;
+    const char          *options   = r->model->options ? r->model->options : "";
+    asgdi_checksum       c         = {0};
+    const float          numbers[] = {rule.beta1, rule.beta2, rule.eps, rule.l1, rule.l2};
+    const double         reals[]   = {r->lr, r->warmup};
+    asgdi_checksum_add(&c, options, strlen(options));
+    asgdi_checksum_add(&c, numbers, sizeof numbers);
+    asgdi_checksum_add(&c, reals, sizeof reals);
+    if (e) {
+        uint32_t        n;
+        const uint32_t *key = asgd_encoding_keys(e, &n);
+        asgdi_checksum_add(&c, key, (size_t)n * sizeof *key);
+    }
+    if (r->source->labels)
+        asgdi_checksum_add(&c, r->source->labels,
+                           r->source->schema.classes * sizeof *r->source->labels);
+    for (int t = 0; t < p->n_tables; t++)
+        for (uint64_t row = 0; row < p->table[t].info.rows; row++)
+            asgdi_checksum_add(&c, p->table[t].master + row * p->table[t].stride,
+                               p->table[t].info.dim * sizeof(float));
+    return asgdi_checksum_end(&c);
+}
+
+static void describe(const asgdi_run *r, char *text, size_t bytes)
+{
+    const asgd_schema *d       = &r->source->schema;
+    const char        *options = r->model->options ? r->model->options : "";
+    snprintf(text, bytes,
+             "asgd %s; model %s%s%.200s; data of %llu examples, %u features, %llu entries, %u "
+             "classes; %llu examples in all, batch %u, seed %llu, order %s; rule %s, lr %g, "
+             "schedule %s; sum of these and of the first parameters %016llx",
+             asgd_version(), r->model->ops.name, *options ? " " : "", options,
+             (unsigned long long)d->examples, d->features, (unsigned long long)d->nonzeros,
+             d->classes, (unsigned long long)r->total, r->batch, (unsigned long long)r->seed,
+             asgd_order_name(r->order), asgd_rule_name(r->rule.kind), r->lr,
+             asgd_schedule_name(r->schedule), (unsigned long long)checksum(r));
+}
+
+/* ---- settings ---- */
+
+static asgd_status check(const asgdi_run *r)
+{
+    const asgd_config *c = r->config;
+    if (r->mode == ASGD_LOCKED || r->mode == ASGD_SEQUENTIAL)
+        return ASGD_FAIL(EINVAL, "mode %s is of one process: take async or sync with a group",
+                         asgd_mode_name(r->mode));
+    if (c->progressive)
+        return ASGD_FAIL(EINVAL, "progressive validation is one pass of one process: leave out "
+                                 "progressive, or the group");
+    if (c->checkpoint)
+        return ASGD_FAIL(EINVAL,
+                         "checkpoint %s: runs of a group cannot be saved and resumed yet; "
+                         "leave it out",
+                         c->checkpoint);
+    if (r->mode == ASGD_SYNC && c->max_lag)
+        return ASGD_FAIL(EINVAL, "max_lag %llu: mode sync has no lag; leave one of them out",
+                         (unsigned long long)c->max_lag);
+    if (c->backup && c->backup >= asgd_group_size(c->group))
+        return ASGD_FAIL(EINVAL, "%u backup processes of %u: leave at least one to wait for",
+                         c->backup, asgd_group_size(c->group));
+    if (!(c->heartbeat >= 0) || !(c->dead_after >= 0))
+        return ASGD_FAIL(EINVAL, "heartbeat and dead_after cannot be negative");
+    if ((unsigned)c->merging > ASGD_MERGING_ELASTIC || (unsigned)c->compress > ASGD_COMPRESS_TOPK)
+        return ASGD_FAIL(EINVAL, "merging or compress is not one of the known ones");
+    return ASGD_OK;
+}
+
+static asgdi_merging merging_of(const asgdi_run *r)
+{
+    switch (r->config->merging) {
+    case ASGD_MERGING_DELTA: return ASGDI_MERGE_DELTA;
+    case ASGD_MERGING_MEAN: return ASGDI_MERGE_MEAN;
+    case ASGD_MERGING_ELASTIC: return ASGDI_MERGE_ELASTIC;
+    case ASGD_MERGING_AUTO: break;
+    }
+    /* many steps from the same point on are no estimate of one gradient: local SGD averages them */
+    return r->mode == ASGD_SYNC && r->config->local_steps > 1 ? ASGDI_MERGE_MEAN
+                                                              : ASGDI_MERGE_DELTA;
+}
+
+static asgdi_exchange_config settings(const asgdi_run *r)
+{
+    const asgd_config    *c    = r->config;
+    const asgdi_link     *link = asgdi_group_link(c->group);
+    const bool            sync = r->mode == ASGD_SYNC;
+    asgdi_exchange_config x    = {
+           .self          = link->self,
+           .size          = link->size,
+           .run           = link->run,
+           .total         = r->total,
+           .batch         = r->batch,
+           .chunk_seconds = CHUNK_SECONDS,
+           .clock         = sync         ? ASGDI_CLOCK_SYNC
+                            : c->max_lag ? ASGDI_CLOCK_LAG
+                                         : ASGDI_CLOCK_ASYNC,
+           .max_lag       = c->max_lag,
+           .local_steps   = c->local_steps ? c->local_steps
+                            : sync         ? 1
+                                           : 0,
+           .share         = 0.1,
+           .round_least   = 5e-3,
+           .round_most    = 0.25,
+           .merging       = merging_of(r),
+           .elastic       = 0.9 / link->size,
+           .coding        = (asgdi_coding)c->compress,
+           .backup        = c->backup,
+           .damp          = r->damp,
+           .drop          = INFINITY,
+           .clip          = INFINITY,
+           .heartbeat     = c->heartbeat > 0 ? c->heartbeat : 0.25,
+           .dead_after    = c->dead_after > 0 ? c->dead_after : 10,
+           .resend        = 0.5,
+           .join_seconds  = fmax(60, c->dead_after),
+           .least         = c->min_processes ? c->min_processes : 1,
+    };
+    describe(r, x.about, sizeof x.about);
+    return x;
+}
+
+static void read_rows(void *user, int table, uint64_t first, uint32_t n, float *to)
+{
+    const asgdi_reader *reader = user;
+    if (reader->access) asgdi_access_read(reader->access, table, first, n, to);
+}
+
+asgd_status asgdi_joint_new(asgdi_run *r)
+{
+    asgdi_params *p = &r->model->params;
+    ASGD_TRY(check(r));
+    asgdi_joint *j = r->joint = asgdi_calloc(1, sizeof *j);
+    if (j) j->reader = asgdi_calloc(1, sizeof *j->reader);
+    if (!j || !j->reader) return ASGD_FAIL(ENOMEM, "no memory for a run of a group");
+    asgdk_step step;
+    asgdi_rule_step(&r->rule, r->lr, 1, &step);
+    j->run        = r;
+    j->rate_least = 2.0 * r->workers * r->batch / CHUNK_SECONDS;
+    r->bounded    = r->mode == ASGD_SYNC || r->config->max_lag > 0;
+    ASGD_TRY(asgdi_access_init(&j->access, p, r->locks, r->n_own, r->k, &step));
+    j->reader->access = &j->access;
+    asgdi_store_relaxed(&j->stock.most, r->batch * (r->batch < 64 ? 64 / r->batch : 1));
+    r->leases.stock                 = &j->stock;
+    const asgdi_exchange_config set = settings(r);
+    return asgdi_exchange_new(&j->exchange, &set, p, read_rows, j->reader);
+}
+
+void asgdi_joint_free(asgdi_run *r)
+{
+    asgdi_joint *j = r->joint;
+    if (!j) return;
+    asgdi_exchange_free(j->exchange);
+    asgdi_free(j->reader);
+    asgdi_access_free(&j->access);
+    asgdi_free(j);
+    r->joint = NULL;
+}
+
+/* ---- the run ---- */
+
+asgd_status asgdi_joint_begin(asgdi_run *r)
+{
+    ASGD_TRY(asgdi_group_drive(r->config->group, r->joint));
+    r->joint->driven = true;
+    return ASGD_OK;
+}
+
+void asgdi_joint_stop(asgdi_run *r, uint32_t why)
+{
+    uint32_t none = 0;
+    (void)atomic_compare_exchange_strong(&r->joint->stop, &none, why);
+}
+
+/* What another process failed with. */
+static asgd_status failed_there(const asgdi_run *r, uint32_t why)
+{
+    const asgd_status s       = (asgd_status)(why & 0xff);
+    const uint32_t    process = why >> 16;
+    if (process == asgd_group_process(r->config->group)) return ASGD_OK; /* known better here */
+    return asgdi_fail(s, "process %u ended the run of all: %s", process, asgd_strerror(s));
+}
+
+asgd_status asgdi_joint_end(asgdi_run *r, bool wait)
+{
+    asgdi_joint *j = r->joint;
+    if (!j->driven) return ASGD_OK;
+    while (wait && asgdi_load_acquire(&j->stage) < ASGDI_FINISHED) asgdi_sleep(POLL_SECONDS);
+    const uint32_t stage = asgdi_load_acquire(&j->stage), why = asgdi_load_acquire(&j->stopped);
+    asgdi_store_release(&j->leave, 1);
+    while (!asgdi_load_acquire(&j->let_go)) asgdi_sleep(POLL_SECONDS);
+    j->exchange = NULL; /* the group's, for the other processes */
+    j->reader   = NULL;
+    if (stage == ASGDI_OUT)
+        return ASGD_FAIL(ELOST, "the other processes go on without this one: %s", j->why);
+    if (stage == ASGDI_FAILED)
+        return asgdi_fail(j->joined ? ASGD_ELOST : ASGD_EMISMATCH, "%s", j->why);
+    return why & ASGDI_WHY_FAILED ? failed_there(r, why) : ASGD_OK;
+}
+
+void asgdi_joint_result(const asgdi_run *r, asgd_result *out)
+{
+    const asgdi_joint           *j = r->joint;
+    const asgdi_exchange_counts *c = &j->counts;
+    asgd_exchange_result        *x = &out->exchange;
+    *x = (asgd_exchange_result){.processes = asgd_group_size(r->config->group),
+                                .lost      = j->lost,
+                                .rounds    = c->rounds,
+                                .deltas    = c->deltas,
+                                .bytes_out = c->bytes_out,
+                                .bytes_in  = c->bytes_in,
+                                .damped    = c->damped,
+                                .dropped   = c->dropped + c->quarantined,
+                                .tau_mean  = c->tau_count > 0 ? c->tau_sum / c->tau_count : 0,
+                                .tau_max   = c->tau_max};
+    for (uint32_t i = 0; i < r->workers; i++) {
+        x->stall_seconds += r->worker[i].stall;
+        x->wait_seconds += r->worker[i].wait;
+    }
+    if (out->updates > 0) x->bytes_per_update = (double)c->bytes_out / (double)out->updates;
+}

@@ -1,0 +1,64 @@
+/* joint.h -- what a run of a group shares with the group's thread (group.c), which drives the exchange.
+ *
+ * The run's workers and its control loop know of the exchange only what is here; the thread of the group
+ * knows of the run only what is here and the workers' published counters. */
+#ifndef ASGDI_JOINT_H
+#define ASGDI_JOINT_H
+
+#include "engine/lease.h"
+#include "engine/pause.h"
+#include "params/access.h"
+
+/* Why a run is ended, as the exchange spreads it: an asgd_end, or a failure of a process. */
+enum { ASGDI_WHY_FAILED = 1 << 8 }; /* + status, + process << 16 */
+
+/* What the exchange reads rows with; lives as long as it does. */
+typedef struct asgdi_reader {
+    const asgdi_access *access; /* NULL: the run is over */
+} asgdi_reader;
+
+typedef struct asgdi_joint {
+    struct asgdi_run *run;
+    asgdi_exchange   *exchange; /* both are the group's, once it drives them */
+    asgdi_reader     *reader;
+    asgdi_access      access; /* the group's thread's */
+    bool              driven; /* it was handed over */
+    double rate_least; /* examples/s to ask for work by: each worker is to have a step or two */
+    asgdi_stock stock;
+    asgdi_pause pause;
+
+    /* told by the group's thread */
+    _Alignas(ASGDI_LINE) asgdi_u32 stage; /* asgdi_stage */
+    asgdi_u32 speaks;
+    asgdi_u32 stopped;                    /* the reason that all agreed on; 0: none */
+    asgdi_u64 examples;                   /* done by all */
+    asgdi_u64 allowance;                  /* updates that this process may begin */
+    asgdi_u32 corrections;                /* of private rows, so far */
+    asgdi_u32 let_go;                     /* it has; the exchange then is the group's */
+    _Alignas(ASGDI_LINE) asgdi_u64 begun; /* the workers': of those, where they are bounded */
+    /* asked by the run */
+    asgdi_u32 stop;  /* end it, for this reason */
+    asgdi_u32 leave; /* let go of this */
+
+    /* of the end; written before let_go */
+    asgdi_exchange_counts counts;
+    bool                  joined; /* the run began */
+    uint32_t              lost;   /* processes */
+    char                  why[256];
+} asgdi_joint;
+
+/* Before the workers start, after prepare(): makes run->joint and the exchange.  EINVAL: what cannot be done
+ * in a group. */
+asgd_status asgdi_joint_new(struct asgdi_run *r);
+/* Hands it to the group's thread; the workers are ready. */
+asgd_status asgdi_joint_begin(struct asgdi_run *r);
+/* Asks for the end of the run in all processes. */
+void asgdi_joint_stop(struct asgdi_run *r, uint32_t why);
+/* The workers have ended, or will: waits until the exchange has too, and takes back what the group's thread
+ * was given.  The parameters are final then.  Fails where the run did: ELOST, or what another process
+ * failed with.  wait: false: leaves at once. */
+asgd_status asgdi_joint_end(struct asgdi_run *r, bool wait);
+void        asgdi_joint_result(const struct asgdi_run *r, asgd_result *out);
+void        asgdi_joint_free(struct asgdi_run *r);
+
+#endif
