@@ -337,7 +337,7 @@ static bool may_begin(const asgdi_exchange *x)
     switch (x->stage) {
     case ASGDI_TRAINING:
         if (x->c.clock == ASGDI_CLOCK_SYNC)
-            return steps >= x->c.local_steps || asgdi_supply_idle(x);
+            return steps >= x->c.local_steps || asgdi_supply_is_refused(x);
         if (workers_wait(x)) return x->now >= x->round_began + x->c.round_least;
         if (x->c.local_steps) return steps >= x->c.local_steps || asgdi_supply_idle(x);
         return x->now >= x->round_at;

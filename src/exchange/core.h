@@ -280,7 +280,8 @@ void        asgdi_supply_safe(
            asgdi_exchange *x); /* marks up to the least safe one of all blocks are safe */
 void asgdi_supply_new_view(asgdi_exchange *x, asgdi_set lost);
 void asgdi_supply_known(asgdi_exchange *x, const uint8_t *bytes, size_t n);
-bool asgdi_supply_idle(const asgdi_exchange *x); /* the workers have nothing to do */
+bool asgdi_supply_idle(const asgdi_exchange *x);       /* the workers have nothing to do */
+bool asgdi_supply_is_refused(const asgdi_exchange *x); /* and will not soon have */
 void asgdi_supply_on_lease(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 void asgdi_supply_on_grant(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 void asgdi_supply_on_queue_ask(asgdi_exchange *x, uint32_t from, asgdi_reader *r);

@@ -120,9 +120,9 @@ void asgdi_members_beat(asgdi_exchange *x)
         asgdi_put(&w, &x->suspected, sizeof x->suspected);
         asgdi_put_u64(&w, x->progress.updates);
         asgdi_put_u64(&w, x->progress.examples);
-        asgdi_put_u8(&w, (uint8_t)((asgdi_supply_idle(x) && x->supply.refused ? IDLE : 0) |
-                                   (x->ending ? ENDING : 0) | (x->saved ? SAVED : 0) |
-                                   (waits(x) ? WAITS : 0)));
+        asgdi_put_u8(&w,
+                     (uint8_t)((asgdi_supply_is_refused(x) ? IDLE : 0) | (x->ending ? ENDING : 0) |
+                               (x->saved ? SAVED : 0) | (waits(x) ? WAITS : 0)));
         asgdi_put_u8(&w, (uint8_t)x->stage);
         asgdi_put_u32(&w, x->stop_why);
         asgdi_put_u32(&w, (uint32_t)n);

@@ -55,6 +55,11 @@ bool asgdi_supply_idle(const asgdi_exchange *x)
     return x->supply.left == 0;
 }
 
+bool asgdi_supply_is_refused(const asgdi_exchange *x)
+{
+    return x->supply.left == 0 && x->supply.refused;
+}
+
 /* ---- everybody ---- */
 
 bool asgdi_exchange_lease(asgdi_exchange *x, asgdi_range *out)
