@@ -29,12 +29,12 @@ typedef struct asgdi_shape {
 /* Bytes that n rows take at the most. */
 size_t asgdi_encode_bound(asgdi_coding c, const asgdi_shape *s, uint32_t n);
 /* Writes rows row[0..n), increasing, of x [n][stride]; returns the bytes written. */
-size_t asgdi_encode(asgdi_coding c, const asgdi_shape *s, uint32_t n, const uint32_t *row,
-                    const float *x, uint8_t *to);
+size_t asgdi_encode(asgdi_coding c, const asgdi_shape *s, uint32_t n, const uint32_t *row, const float *x,
+                    uint8_t *to);
 /* row [s->rows] and x [s->rows][stride] get what the bytes say.  false: they are no such body; what was written
  * then means nothing. */
-bool asgdi_decode(asgdi_coding c, const asgdi_shape *s, const uint8_t *from, size_t bytes,
-                  uint32_t *n, uint32_t *row, float *x);
+bool asgdi_decode(asgdi_coding c, const asgdi_shape *s, const uint8_t *from, size_t bytes, uint32_t *n,
+                  uint32_t *row, float *x);
 
 const char *asgdi_coding_name(asgdi_coding c); /* "none", "bf16", "fp16", "int8", "topk" */
 bool        asgdi_coding_parse(const char *text, asgdi_coding *out);

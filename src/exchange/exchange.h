@@ -23,23 +23,23 @@
 
 typedef enum asgdi_clock {
     ASGDI_CLOCK_ASYNC, /* nobody waits */
-    ASGDI_CLOCK_LAG, /* nobody is more than max_lag updates ahead of the slowest (SSP: Ho et al. 2013) */
-    ASGDI_CLOCK_SYNC, /* all take local_steps updates, then wait until their sum has come */
+    ASGDI_CLOCK_LAG,   /* nobody is more than max_lag updates ahead of the slowest (SSP: Ho et al. 2013) */
+    ASGDI_CLOCK_SYNC,  /* all take local_steps updates, then wait until their sum has come */
 } asgdi_clock;
 
 typedef enum asgdi_merging {
-    ASGDI_MERGE_DELTA, /* M += d: everybody's progress is added up */
-    ASGDI_MERGE_MEAN,  /* M += d / processes */
+    ASGDI_MERGE_DELTA,   /* M += d: everybody's progress is added up */
+    ASGDI_MERGE_MEAN,    /* M += d / processes */
     ASGDI_MERGE_ELASTIC, /* M += a d, W -= a d, with a = elastic (EASGD: Zhang, Choromanska, LeCun 2015) */
 } asgdi_merging;
 
 typedef struct asgdi_exchange_config {
     uint32_t self, size;
     uint64_t run;
-    char about[512]; /* what has to be the same in all processes, in words: model, data, options */
+    char     about[512]; /* what has to be the same in all processes, in words: model, data, options */
 
-    uint64_t total;         /* positions of the run */
-    uint32_t batch;         /* leases are multiples of it */
+    uint64_t total;    /* positions of the run */
+    uint32_t batch;    /* leases are multiples of it */
     double   chunk_seconds; /* of work that a lease is to last */
 
     asgdi_clock   clock;
@@ -54,16 +54,15 @@ typedef struct asgdi_exchange_config {
     double        outer_momentum; /* of the owner (delayed Nesterov: Liu et al. 2024); 0: none */
 
     /* the governor (governor.h) */
-    double damp; /* staleness beyond damp times the usual one is weighted down; infinite: never */
-    double drop; /* beyond so many times, dropped; infinite: never */
-    double
-        clip; /* norms of deltas beyond so many times the usual one are cut to it; infinite: never */
+    double damp;      /* staleness beyond damp times the usual one is weighted down; infinite: never */
+    double drop;      /* beyond so many times, dropped; infinite: never */
+    double clip;      /* norms of deltas beyond so many times the usual one are cut to it; infinite: never */
 
-    double   heartbeat;      /* seconds between signs of life */
-    double   dead_after;     /* a process not heard of for so many seconds is given up */
-    double   resend;         /* seconds after which what was not answered is sent again */
-    uint32_t least;          /* fewer processes than this left: stop */
-    double   finish_seconds; /* longest wait at the end without anything happening */
+    double heartbeat; /* seconds between signs of life */
+    double dead_after; /* a process not heard of for so many seconds is given up */
+    double resend;    /* seconds after which what was not answered is sent again */
+    uint32_t least;   /* fewer processes than this left: stop */
+    double finish_seconds; /* longest wait at the end without anything happening */
 } asgdi_exchange_config;
 
 /* What the process's own workers have done, told before each step. */
@@ -87,28 +86,27 @@ typedef struct asgdi_correction {
 } asgdi_correction;
 
 typedef enum asgdi_stage {
-    ASGDI_JOINING, /* processes are finding each other */
+    ASGDI_JOINING,  /* processes are finding each other */
     ASGDI_TRAINING,
     ASGDI_FLUSHING, /* every example is done or the run was stopped: workers have stopped, deltas go out */
     ASGDI_FETCHING, /* the final parameters come in */
     ASGDI_FINISHED, /* W is the final master, the same bits in all processes that are left */
-    ASGDI_OUT,    /* the others have given this process up: it must stop, its work is not wanted */
-    ASGDI_FAILED, /* asgdi_exchange_why() says why */
+    ASGDI_OUT,      /* the others have given this process up: it must stop, its work is not wanted */
+    ASGDI_FAILED,   /* asgdi_exchange_why() says why */
 } asgdi_stage;
 
 typedef struct asgdi_exchange asgdi_exchange;
 
 /* p: W, which `read` reads; its rows as they are now are what all processes begin with, and are copied.
  * user: passed to read. */
-asgd_status asgdi_exchange_new(asgdi_exchange **out, const asgdi_exchange_config *c,
-                               const asgdi_params *p, asgdi_read_rows *read, void *user);
+asgd_status asgdi_exchange_new(asgdi_exchange **out, const asgdi_exchange_config *c, const asgdi_params *p,
+                               asgdi_read_rows *read, void *user);
 void        asgdi_exchange_free(asgdi_exchange *x);
 
 /* ---- events in; now: seconds, never going back ---- */
 
 /* bytes of one frame, checked here: whatever is in them, nothing bad happens. */
-void asgdi_exchange_receive(asgdi_exchange *x, uint32_t from, const uint8_t *data, size_t bytes,
-                            double now);
+void asgdi_exchange_receive(asgdi_exchange *x, uint32_t from, const uint8_t *data, size_t bytes, double now);
 void asgdi_exchange_tick(asgdi_exchange *x, double now, const asgdi_progress *p);
 /* The corrections handed out last have been made. */
 void asgdi_exchange_corrected(asgdi_exchange *x);
@@ -134,7 +132,7 @@ bool asgdi_exchange_lost(asgdi_exchange *x, uint32_t *process);
 /* ---- state ---- */
 
 asgdi_stage asgdi_exchange_stage(const asgdi_exchange *x);
-const char *asgdi_exchange_why(const asgdi_exchange *x);        /* of FAILED and OUT */
+const char *asgdi_exchange_why(const asgdi_exchange *x); /* of FAILED and OUT */
 bool        asgdi_exchange_is_speaker(const asgdi_exchange *x); /* the lowest process left */
 uint32_t    asgdi_exchange_stopped(const asgdi_exchange *x); /* the reason given to stop; 0: none */
 /* Positions of the run done by all processes, as far as is known here. */
