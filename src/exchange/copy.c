@@ -158,6 +158,13 @@ static void note_done(asgdi_exchange *x)
     x->snapshot = ASGDI_SNAPSHOT_UNDER_WAY;
 }
 
+static void copy_to_snapshot(asgdi_exchange *x, const asgdi_block *b)
+{
+    if (x->snapshot != ASGDI_SNAPSHOT_UNDER_WAY) return;
+    memcpy(x->snap[b->table] + b->first * b->stride, asgdi_x_s(x, b),
+           asgdi_x_floats(b) * sizeof(float));
+}
+
 static void free_fixes(asgdi_fixes *f)
 {
     for (uint32_t i = 0; i < f->n; i++) asgdi_free(f->fix[i].by);
@@ -526,6 +533,7 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         for (uint32_t i = 0; i < n2; i++)
             memcpy(s + (size_t)x->rows2[i] * b->stride, x->x2 + (size_t)i * b->stride,
                    b->stride * sizeof(float));
+        copy_to_snapshot(x, b);
         if (add_fix(x, number, NULL)) add_entry(x, b, 0, b->rows, true, s);
         return;
     }
@@ -534,9 +542,7 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     else
         b->safe_mark = b->read_mark; /* it is in the owner's master and in this process's S */
     correct(x, b, n1, n2, verdict == ASGDI_QUARANTINED);
-    if (x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY)
-        memcpy(x->snap[b->table] + b->first * b->stride, asgdi_x_s(x, b),
-               asgdi_x_floats(b) * sizeof(float));
+    copy_to_snapshot(x, b);
 }
 
 uint32_t asgdi_exchange_corrections(asgdi_exchange *x, const asgdi_correction **out)

@@ -163,7 +163,8 @@ struct asgdi_exchange {
     uint32_t              stop_why;
 
     /* members.c */
-    uint64_t   view;
+    uint64_t   view, highest;           /* highest: of another, that cannot be taken */
+    bool       apart;                   /* there is such a one */
     asgdi_set  in, suspected, reported; /* reported: lost, the caller was told */
     asgdi_peer peer[ASGDI_PROCESSES_MAX];
     double     beat_at;

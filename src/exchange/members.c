@@ -18,7 +18,8 @@
 
 static uint64_t next_view(const asgdi_exchange *x)
 {
-    return ((x->view >> 16) + 1) << 16 | x->c.self;
+    const uint64_t last = x->highest > x->view ? x->highest : x->view;
+    return ((last >> 16) + 1) << 16 | x->c.self;
 }
 
 static void send_view(asgdi_exchange *x, uint32_t to)
@@ -55,6 +56,7 @@ static void change_view(asgdi_exchange *x, uint64_t view, asgdi_set in)
     x->view              = view;
     x->in                = in;
     x->suspected         = (asgdi_set){0};
+    x->apart             = false;
     x->counts.views++;
     x->beat_now = true;
     if (asgdi_set_count(in) < x->c.least) {
@@ -235,10 +237,16 @@ void asgdi_members_on_view(asgdi_exchange *x, uint32_t from, uint64_t view, asgd
         x->suspected = asgdi_set_both(x->suspected, asgdi_set_without(x->in, in));
         return;
     }
-    if (!asgdi_set_within(in, x->in))
-        send_view_soon(x, from); /* it counts on somebody who is gone */
-    else
+    if (asgdi_set_within(in, x->in)) {
         change_view(x, view, in);
+        return;
+    }
+    /* it counts on somebody who is gone here: the two were declared apart, and neither can be taken by the other.
+     * The lowest of those in both declares one that comes after both. */
+    send_view_soon(x, from);
+    if (view > x->highest) x->highest = view;
+    x->apart     = true;
+    x->suspected = asgdi_set_both(x->suspected, asgdi_set_without(x->in, in));
 }
 
 void asgdi_members_start(asgdi_exchange *x)
@@ -261,7 +269,7 @@ void asgdi_members_tick(asgdi_exchange *x)
         const double wait = p->known ? x->c.dead_after : x->c.join_seconds;
         if (x->now - p->heard > wait) asgdi_set_add(&x->suspected, q);
     }
-    if (!asgdi_set_empty(x->suspected) &&
+    if ((x->apart || !asgdi_set_empty(x->suspected)) &&
         asgdi_set_lowest(asgdi_set_without(x->in, x->suspected)) == x->c.self)
         declare(x);
     const uint64_t ahead = x->progress.updates - x->beat_updates;

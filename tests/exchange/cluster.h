@@ -2,7 +2,7 @@
 #ifndef CLUSTER_H
 #define CLUSTER_H
 
-#include "workers.h"
+#include "oracle.h"
 
 /* ---- a step of an exchange ---- */
 
@@ -144,6 +144,23 @@ static inline void see_end(cluster *c, uint32_t q)
     if (m->stage > ASGDI_FINISHED || asgdi_exchange_is_over(m->x)) member_leaves(c, q);
 }
 
+/* It is looked at as soon as it is ready: then it includes what the process's copy does. */
+static inline void see_snapshot(cluster *c, uint32_t q)
+{
+    member *m = &c->member[q];
+    if (m->snapshot && asgdi_exchange_snapshot_ready(m->x)) {
+        c->snapshots++;
+        m->snapshot = false;
+        check_snapshot(c, q);
+    }
+    if (m->snapshot || m->stage == ASGDI_JOINING || m->stage > ASGDI_FETCHING) return;
+    if (draw_01(c->c.seed, STREAM_STEP + ((q + 1 + 2 * MOST_PROCESSES) << 8), m->steps) >=
+        c->c.snapshots)
+        return;
+    asgdi_exchange_snapshot_begin(m->x);
+    m->snapshot = true;
+}
+
 static inline void member_step(cluster *c, uint32_t q)
 {
     member *m   = &c->member[q];
@@ -159,6 +176,7 @@ static inline void member_step(cluster *c, uint32_t q)
     send_all(c, q);
     see_lost(c, q);
     take_corrections(c, q);
+    see_snapshot(c, q);
     see_stage(c, q);
     if (m->stage >= ASGDI_FLUSHING)
         see_end(c, q);

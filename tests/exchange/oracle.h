@@ -11,7 +11,7 @@
 #ifndef ORACLE_H
 #define ORACLE_H
 
-#include "cluster.h"
+#include "workers.h"
 
 static inline bool finished(const cluster *c, uint32_t q)
 {
@@ -46,13 +46,13 @@ static inline void check_ends(cluster *c)
         if (asgdi_simnet_killed(c->net, q)) continue;
         any += finished(c, q);
         if (m->stage == ASGDI_FAILED &&
-            !(c->c.exchange.least > 1 && (lives < c->c.exchange.least || c->c.may_split)))
+            !(c->c.exchange.least > 1 && (lives < c->c.exchange.least || c->c.may_be_out)))
             WRONG(c, "process %u failed: %s", q, asgdi_exchange_why(m->x));
-        if (m->stage == ASGDI_OUT && !c->c.may_split)
+        if (m->stage == ASGDI_OUT && !c->c.may_be_out)
             WRONG(c, "process %u is out: %s", q, asgdi_exchange_why(m->x));
     }
     /* those that were given up for dead may outlive the others */
-    if (any == 0 && c->c.exchange.least <= 1 && !c->c.may_split) WRONG(c, "nobody finished");
+    if (any == 0 && c->c.exchange.least <= 1 && !c->c.may_be_out) WRONG(c, "nobody finished");
 }
 
 static inline bool same_params(const cluster *c, uint32_t x, uint32_t y, int *table, uint64_t *at)
@@ -99,7 +99,7 @@ static inline void add_up(const cluster *c, uint32_t x, asgdi_params *want)
             }
 }
 
-static inline void check_sums(cluster *c, uint32_t x)
+static inline void check_sums(cluster *c, uint32_t x, const char *what, float *const *rows)
 {
     const bool   exact = is_exact(&c->c);
     asgdi_params want;
@@ -110,11 +110,12 @@ static inline void check_sums(cluster *c, uint32_t x)
     add_up(c, x, &want);
     for (int t = 0; t < TABLES; t++)
         for (uint64_t i = 0; i < want.table[t].info.rows * want.table[t].stride; i++) {
-            float is = c->member[x].w.table[t].master[i], should = want.table[t].master[i];
+            const float  is = rows[t][i], should = want.table[t].master[i];
+            const size_t stride = want.table[t].stride;
             if (exact ? is == should : fabsf(is - should) <= 1e-3f * (1 + fabsf(should))) continue;
-            WRONG(c, "process %u, table %d, row %llu, float %llu is %.9g, not %.9g", x, t,
-                  (unsigned long long)(i / want.table[t].stride),
-                  (unsigned long long)(i % want.table[t].stride), (double)is, (double)should);
+            WRONG(c, "%s process %u, table %d, row %llu, float %llu is %.9g, not %.9g", what, x, t,
+                  (unsigned long long)(i / stride), (unsigned long long)(i % stride), (double)is,
+                  (double)should);
         }
     asgdi_params_free(&want);
 }
@@ -175,7 +176,34 @@ static inline void check_positions(cluster *c, uint32_t x)
             WRONG(c, "position %llu was done %d times", (unsigned long long)e, times[e]);
         c->repeated += times[e] > 1;
     }
+    if (deaths == 0 && !stopped && asgdi_exchange_examples(c->member[x].x) != total)
+        WRONG(c, "process %u knows of %llu examples", x,
+              (unsigned long long)asgdi_exchange_examples(c->member[x].x));
     free(times);
+}
+
+/* A snapshot: exactly what its process's copy includes, and all of what it says is done. */
+static inline void check_snapshot(cluster *c, uint32_t x)
+{
+    float *const       *rows;
+    const asgdi_ranges *done;
+    const uint64_t      total = c->c.exchange.total;
+    uint8_t            *in    = calloc(total, 1);
+    uint32_t            dead  = 0;
+    if (!in) abort();
+    asgdi_exchange_snapshot(c->member[x].x, &rows, &done);
+    if (is_exact(&c->c)) check_sums(c, x, "snapshot of", rows);
+    for (uint32_t q = 0; q < c->c.size; q++) {
+        dead += c->member[x].lost[q];
+        for (uint64_t n = 0; n < c->member[q].n_done; n++)
+            if (all_in(c, x, q, n)) in[c->member[q].order[n]] = 1;
+    }
+    for (uint32_t i = 0; i < done->n && dead < 2 && is_exact(&c->c); i++)
+        for (uint64_t e = done->range[i].lo; e < done->range[i].hi; e++)
+            if (e >= total || !in[e])
+                WRONG(c, "position %llu is done, says a snapshot of process %u, and is not in it",
+                      (unsigned long long)e, x);
+    free(in);
 }
 
 static inline bool anybody_died(const cluster *c)
@@ -204,7 +232,9 @@ static inline void cluster_check(cluster *c)
         for (uint32_t y = 0; y < x; y++)
             seen = seen || (finished(c, y) && counts_on(c, x, y) && counts_on(c, y, x));
         if (!finished(c, x) || seen) continue;
-        check_sums(c, x);
+        float *rows[TABLES];
+        for (int t = 0; t < TABLES; t++) rows[t] = c->member[x].w.table[t].master;
+        check_sums(c, x, "", rows);
         check_positions(c, x);
     }
 }

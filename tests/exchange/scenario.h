@@ -2,7 +2,7 @@
 #ifndef SCENARIO_H
 #define SCENARIO_H
 
-#include "oracle.h"
+#include "cluster.h"
 
 typedef enum seed_kind {
     KIND_NONE,
@@ -88,8 +88,15 @@ static inline void roll_kills(dice *d, cluster_config *c)
     const uint32_t n    = roll_is(d, 0.5) ? 1 : roll_to(d, 1, most);
     fault          all  = {0};
     roll_who(d, c, n, &all);
-    for (uint32_t q = 0; q < c->size; q++)
-        if (all.who[q]) roll_fault(d, c, FAULT_KILL, 0)->who[q] = 1;
+    for (uint32_t q = 0; q < c->size; q++) {
+        if (!all.who[q]) continue;
+        fault *f  = roll_fault(d, c, FAULT_KILL, 0);
+        f->who[q] = 1;
+        if (c->n_faults < 2 || roll_is(d, 0.6)) continue;
+        /* while what the one before it had is taken over */
+        f->stage = f[-1].stage;
+        f->after = f[-1].after + c->exchange.dead_after + roll_between(d, 0, 0.2);
+    }
 }
 
 static inline void roll_cut(dice *d, cluster_config *c, double lasts)
@@ -125,14 +132,14 @@ static inline void roll_mixture(dice *d, cluster_config *c)
     if (roll_is(d, 0.7)) roll_kills(d, c);
     for (uint32_t n = roll_to(d, 0, 3); n > 0; n--) {
         double lasts = dead * roll_log(d, 0.1, 4);
-        c->may_split = c->may_split || lasts > 0.6 * dead;
         switch (roll(d) % 3) {
         case 0: roll_cut(d, c, lasts); break;
         case 1: roll_pause(d, c, lasts); break;
         default: roll_fault(d, c, FAULT_STORM, lasts); break;
         }
     }
-    c->may_split = c->may_split || c->n_faults > 0;
+    c->may_be_out = true;
+    c->may_split  = true;
     if (roll_is(d, 0.1)) roll_stop(d, c);
     if (roll_is(d, 0.1)) c->exchange.least = 2;
 }
@@ -153,7 +160,8 @@ static inline void roll_faults(dice *d, cluster_config *c, seed_kind k)
     }
     if (k != KIND_NONE) c->net.ordered = roll_is(d, 0.3);
 
-    c->may_split = k == KIND_LONG_CUT || k == KIND_LONG_PAUSE;
+    c->may_be_out = k == KIND_LONG_CUT || k == KIND_LONG_PAUSE;
+    c->may_split  = k == KIND_LONG_CUT;
     switch (k) {
     case KIND_LOSS: roll_loss(d, c); break;
     case KIND_SHORT_CUT: roll_cut(d, c, dead * roll_between(d, 0.05, 0.5)); break;
@@ -168,7 +176,7 @@ static inline void roll_faults(dice *d, cluster_config *c, seed_kind k)
     case KIND_DELAY:
     case KINDS: break;
     }
-    c->lag_holds = !c->may_split && !kills(c);
+    c->lag_holds = !c->may_be_out && !kills(c);
 }
 
 /* ---- who it happens to ---- */
@@ -207,6 +215,7 @@ static inline void roll_workers(dice *d, cluster_config *c)
     c->correcting        = roll_is(d, 0.3) ? 0 : roll_log(d, 1e-4, 0.03);
     c->saving            = roll_log(d, 1e-4, 1);
     c->finish_updates    = roll_is(d, 0.5);
+    c->snapshots         = roll_is(d, 0.5) ? 0 : roll_log(d, 1e-3, 0.1);
     c->late              = roll_is(d, 0.5) ? 0 : roll_to(d, 1, 10);
 }
 

@@ -65,7 +65,7 @@ static inline void tell_scenario(const cluster_config *c, FILE *to)
 
 /* What there was of everything, over many seeds: a test of faults that never happened is none. */
 typedef struct totals {
-    uint64_t seeds, wrong, frames, lost, views, out, worlds, killed, repeated, forgotten;
+    uint64_t seeds, wrong, frames, lost, views, out, worlds, killed, repeated, forgotten, snapshots;
     double   slowest, seconds;
 } totals;
 
@@ -96,6 +96,7 @@ static inline bool run_seed(uint64_t seed, bool trace, totals *sum)
     }
     sum->repeated += c.repeated;
     sum->forgotten += c.forgotten;
+    sum->snapshots += c.snapshots;
     sum->slowest = fmax(sum->slowest, c.ended - c.last_fault);
     for (uint32_t q = 0; q < config.size && c.net; q++) {
         asgdi_exchange_counts n = {0};
@@ -131,14 +132,14 @@ static inline void run_seeds(seed_kind k, uint64_t n)
     totals      t     = {0};
     for (uint64_t i = from; i < from + n && t.wrong < MOST_SHOWN; i++)
         run_seed(i * KINDS + k, false, &t);
-    print_message("%s: %llu seeds, %.0f s, %llu frames, %llu lost, %llu killed, %llu views, %llu "
-                  "out, %llu pairs of "
-                  "worlds, %llu positions repeated, %llu forgotten, slowest end %.2f s\n",
-                  kind_name[k], (unsigned long long)t.seeds, t.seconds,
-                  (unsigned long long)t.frames, (unsigned long long)t.lost,
-                  (unsigned long long)t.killed, (unsigned long long)t.views,
-                  (unsigned long long)t.out, (unsigned long long)t.worlds,
-                  (unsigned long long)t.repeated, (unsigned long long)t.forgotten, t.slowest);
+    print_message(
+        "%s: %llu seeds, %.0f s, %llu frames, %llu lost, %llu killed, %llu views, %llu "
+        "out, %llu pairs of "
+        "worlds, %llu positions repeated, %llu forgotten, %llu snapshots, slowest end %.2f s\n",
+        kind_name[k], (unsigned long long)t.seeds, t.seconds, (unsigned long long)t.frames,
+        (unsigned long long)t.lost, (unsigned long long)t.killed, (unsigned long long)t.views,
+        (unsigned long long)t.out, (unsigned long long)t.worlds, (unsigned long long)t.repeated,
+        (unsigned long long)t.forgotten, (unsigned long long)t.snapshots, t.slowest);
     if (t.wrong)
         fail_msg("%llu of %llu seeds went wrong", (unsigned long long)t.wrong,
                  (unsigned long long)t.seeds);

@@ -67,11 +67,13 @@ typedef struct cluster_config {
     double   correcting;        /* longest time from corrections to their being made */
     double   saving; /* longest time from the speaker's having finished to its having saved */
     bool     finish_updates; /* workers that are to stop finish them */
+    double   snapshots;      /* how often, in steps of a process */
     uint32_t late;           /* examples that are told to be done so many later */
     fault    fault[MOST_FAULTS];
     uint32_t n_faults;
-    bool     may_split; /* processes may be given up that are not dead */
-    bool     lag_holds; /* nobody is given up, whose work others would do */
+    bool     may_be_out; /* processes may be given up that are not dead */
+    bool     may_split;  /* and may go on without the others */
+    bool     lag_holds;  /* nobody is given up, whose work others would do */
     double
         patience; /* seconds from the last example done, or change of stage, or fault, to the next */
     double longest; /* seconds from the last fault's end to the end of it all */
@@ -99,7 +101,7 @@ typedef struct member {
     asgdi_simnet_event inbox[INBOX];
     uint32_t           in_inbox;
     bool               soon; /* a step is due before the next tick */
-    bool               still, saved;
+    bool               still, saved, snapshot;
     uint32_t           n_corrections;
     const asgdi_correction *correction;
     uint64_t                correction_sum;
@@ -117,6 +119,7 @@ typedef struct cluster {
     double         last_fault, last_progress, ended;
     bool           trace;
     uint64_t       repeated, forgotten; /* positions */
+    uint64_t       snapshots;
     uint64_t       round_sum[ROUNDS];
     uint64_t       lag;         /* the largest that was seen, in updates */
     char           wrong[1024]; /* the first thing that went wrong */
