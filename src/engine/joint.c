@@ -128,7 +128,8 @@ static asgdi_exchange_config settings(const asgdi_run *r)
            .local_steps   = c->local_steps ? c->local_steps
                             : sync         ? 1
                                            : 0,
-           .share         = 0.1,
+           .ranked        = !r->source->schema.dense && r->source->encoding != NULL,
+           .share         = 0.05,
            .round_least   = 5e-3,
            .round_most    = 0.25,
            .merging       = merging_of(r),

@@ -43,6 +43,7 @@ typedef struct asgdi_exchange_config {
     const asgdi_ranges *done;  /* positions that an earlier run has done; copied; NULL: none */
     double              chunk_seconds; /* of work that a lease is to last */
 
+    bool          ranked; /* rows of tables by feature are numbered by falling frequency */
     asgdi_clock   clock;
     uint64_t      max_lag;     /* updates */
     uint32_t      local_steps; /* updates between rounds; 0: as often as `share` allows */
