@@ -17,8 +17,8 @@
 #include "base/sys.h"
 #include "engine/run.h"
 
-static const double REST_LEAST = 20e-6; /* seconds between turns */
-static const double REST_MOST  = 2e-3;
+static const double REST_LEAST = 100e-6; /* seconds between turns */
+static const double REST_MOST  = 500e-6;
 static const double STOCK_SECONDS =
     0.02; /* of work in the workers' stock, and of a piece half of it */
 static const double RATE_SECONDS  = 0.02; /* of work that a rate is measured over */
@@ -50,7 +50,8 @@ struct asgd_group {
     double          rate;  /* examples/s of this process; 0: not known yet */
     asgdi_range     lease; /* part of one that the stock had no room for */
     bool            called, asked, ended, still;
-    double          began, cost_from;
+    double          began;
+    double          cost; /* seconds of a core, of turns in which something happened */
     double          rate_busy; /* seconds of workers when the rate was measured last */
     uint64_t        rate_done; /* examples */
     uint32_t        lost, turns_over;
@@ -103,7 +104,7 @@ static void look_at_workers(asgd_group *g, double now)
 {
     asgdi_run     *r     = g->driven->run;
     const bool     ended = workers_ended(g); /* before their last progress is looked at */
-    asgdi_progress p     = {.cost = asgdi_thread_seconds() - g->cost_from};
+    asgdi_progress p     = {.cost = g->cost};
     asgdi_range    done;
     for (uint32_t i = 0; i < r->workers; i++) {
         asgdi_worker *w = &r->worker[i];
@@ -255,7 +256,7 @@ static void begin(asgd_group *g, asgdi_joint *j)
     g->lease    = (asgdi_range){0};
     g->called = g->asked = g->ended = g->still = false;
     g->began                                   = asgdi_now();
-    g->cost_from                               = asgdi_thread_seconds();
+    g->cost                                    = 0;
     g->rate_busy                               = 0;
     g->rate_done                               = 0;
 }
@@ -320,7 +321,10 @@ static void *thread_of(void *group)
     asgdi_store_release(&g->ready, 1);
     if (g->status) return NULL;
     for (double rest = REST_LEAST; !is_done(g);) {
-        rest = turn(g) ? REST_LEAST : rest < REST_MOST ? 1.5 * rest : rest;
+        const double began = asgdi_thread_seconds();
+        const bool   busy  = turn(g);
+        if (busy) g->cost += asgdi_thread_seconds() - began;
+        rest = busy ? REST_LEAST : rest < REST_MOST ? 1.5 * rest : rest;
         g->link->rest(g->link, rest);
     }
     const bool bad = g->exchange && asgdi_exchange_stage(g->exchange) > ASGDI_FINISHED;

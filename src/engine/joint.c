@@ -69,6 +69,24 @@ static void describe(const asgdi_run *r, char *text, size_t bytes)
 
 /* ---- settings ---- */
 
+/* Updates between exchanges.  What is on its way of all processes together is bounded, as for the workers of
+ * one (share.c): deltas are added up, and P of them that each have gone all the way to a minimum overshoot it by
+ * P - 1 times.  Two processes bear that; of more, deep nets bear some twenty updates, and one layer a few
+ * thousand examples (docs/decisions/020). */
+static uint32_t choose_local_steps(const asgdi_run *r, uint32_t processes)
+{
+    enum { DEEP_OF_TWO = 30, DEEP = 20, EXAMPLES = 4096 };
+    if (r->config->local_steps) return r->config->local_steps;
+    if (r->mode == ASGD_SYNC || processes < 2) return 1;
+    if (asgdi_is_deep(&r->model->params)) {
+        const uint32_t steps = processes == 2 ? DEEP_OF_TWO : DEEP / processes;
+        return steps ? steps : 1;
+    }
+    const uint32_t steps = EXAMPLES / processes / r->batch;
+    return steps ? steps : 1;
+}
+
+
 static asgd_status check(const asgdi_run *r)
 {
     const asgd_config *c = r->config;
@@ -125,9 +143,7 @@ static asgdi_exchange_config settings(const asgdi_run *r)
                             : c->max_lag ? ASGDI_CLOCK_LAG
                                          : ASGDI_CLOCK_ASYNC,
            .max_lag       = c->max_lag,
-           .local_steps   = c->local_steps ? c->local_steps
-                            : sync         ? 1
-                                           : 0,
+           .local_steps   = r->local_steps,
            .ranked        = !r->source->schema.dense && r->source->encoding != NULL,
            .share         = 0.05,
            .round_least   = 5e-3,
@@ -136,7 +152,7 @@ static asgdi_exchange_config settings(const asgdi_run *r)
            .elastic       = 0.9 / link->size,
            .coding        = (asgdi_coding)c->compress,
            .backup        = c->backup,
-           .damp          = r->damp,
+           .damp          = c->damp > 0 ? c->damp : c->damp < 0 ? INFINITY : 16,
            .drop          = INFINITY,
            .clip          = INFINITY,
            .heartbeat     = c->heartbeat > 0 ? c->heartbeat : 0.25,
@@ -166,7 +182,7 @@ asgd_status asgdi_joint_new(asgdi_run *r)
     asgdi_rule_step(&r->rule, r->lr, 1, &step);
     j->run        = r;
     j->rate_least = 2.0 * r->workers * r->batch / CHUNK_SECONDS;
-    r->bounded    = r->mode == ASGD_SYNC || r->config->max_lag > 0;
+    r->bounded    = true;
     ASGD_TRY(asgdi_access_init(&j->access, p, r->locks, r->n_own, r->k, &step));
     j->reader->access = &j->access;
     asgdi_store_relaxed(&j->stock.most, r->batch * (r->batch < 64 ? 64 / r->batch : 1));

@@ -8,6 +8,8 @@
  * delta of a block is under way, so an owner tells a repeated one by its number. */
 #include "exchange/core.h"
 
+#include <math.h>
+
 #include "base/mem.h"
 #include "base/status.h"
 
@@ -212,7 +214,9 @@ static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
     const uint32_t pad    = x->p->table[b->table].pad;
     const float   *s      = asgdi_x_s(x, b);
     const float    factor = x->c.merging == ASGDI_MERGE_ELASTIC ? (float)x->c.elastic : 1;
-    uint32_t       n      = 0;
+    /* W + (M' - (S + d)) is M' but for its last bits: those alone are not worth a delta, until the end */
+    const float dust = x->stage == ASGDI_TRAINING ? 0x1p-22f : 0;
+    uint32_t    n    = 0;
     x->read(x->user, b->table, b->first, b->rows, x->x1);
     for (uint32_t r = 0; r < b->rows; r++) {
         const float *w = x->x1 + (size_t)r * b->stride, *was = s + (size_t)r * b->stride;
@@ -223,7 +227,7 @@ static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
             const bool     skip = derived(x, part);
             for (uint32_t c = from; c < from + pad; c++) {
                 const float change = skip ? 0 : w[c] - was[c];
-                differs |= !(change == 0);
+                differs |= !(fabsf(change) <= dust * fabsf(was[c]));
                 d[c] = factor * change;
             }
         }
@@ -388,6 +392,7 @@ static void end_round(asgdi_exchange *x)
     if (wait > x->c.round_most) wait = x->c.round_most;
     x->round_at = x->round_began + wait;
     x->in_round = false;
+    x->agreed_updates = x->round_updates;
     x->counts.rounds++;
     if (x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY) x->snapshot = ASGDI_SNAPSHOT_READY;
     asgdi_supply_safe(x);

@@ -187,7 +187,8 @@ struct asgdi_exchange {
     bool        in_round, full; /* full: it has all blocks */
     asgdi_stage round_stage;    /* when it began */
     double      round_began, round_at, round_cost, look_at;
-    uint64_t    round_updates; /* of this process when it began */
+    uint64_t    round_updates;  /* of this process when it began */
+    uint64_t    agreed_updates; /* the same of the last round that is over */
     asgdi_fixes ready, handed;
     float      *spare[16]; /* buffers of most_floats */
     uint32_t    n_spare;
