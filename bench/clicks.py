@@ -338,6 +338,7 @@ def quality(o):
     jobs = (
         ("linear", f"{d}/a9a/a9a.xz", f"{d}/a9a/a9a.t.xz"),
         ("linear", f"{d}/reuters-money-fx/reuters.trn.bz2", f"{d}/reuters-money-fx/reuters.tst.bz2"),
+        ("linear", f"{d}/flight-delays/flight_delays_train.csv.gz", f"{d}/flight-delays/flight_delays_valid.csv.gz"),
         ("fm", f"{d}/flight-delays/flight_delays_train.csv.gz", f"{d}/flight-delays/flight_delays_valid.csv.gz"),
         ("ffm", f"{d}/flight-delays/flight_delays_train.csv.gz", f"{d}/flight-delays/flight_delays_valid.csv.gz"),
         ("linear", f"{d}/criteo-10k/train.txt.gz", f"{d}/criteo-10k/test.txt.gz"),
