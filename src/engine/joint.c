@@ -69,23 +69,20 @@ static void describe(const asgdi_run *r, char *text, size_t bytes)
 
 /* ---- settings ---- */
 
-/* Updates between exchanges.  What is on its way of all processes together is bounded, as for the workers of
- * one (share.c): deltas are added up, and P of them that each have gone all the way to a minimum overshoot it by
- * P - 1 times.  Two processes bear that; of more, deep nets bear some twenty updates, and one layer a few
- * thousand examples (docs/decisions/020). */
-static uint32_t choose_local_steps(const asgdi_run *r, uint32_t processes)
+/* Updates that a process may make beyond those that are known to be in the masters.  Deltas are added up: P of them
+ * that each have gone all the way to a minimum overshoot it by P - 1 times.  What all processes together have on
+ * their way has therefore to shrink as they get more.  Two bear a good deal; the constants are measured
+ * (docs/decisions/020). */
+static uint64_t choose_ahead(const asgdi_run *r, uint32_t processes)
 {
-    enum { DEEP_OF_TWO = 30, DEEP = 20, EXAMPLES = 4096 };
-    if (r->config->local_steps) return r->config->local_steps;
-    if (r->mode == ASGD_SYNC || processes < 2) return 1;
-    if (asgdi_is_deep(&r->model->params)) {
-        const uint32_t steps = processes == 2 ? DEEP_OF_TWO : DEEP / processes;
-        return steps ? steps : 1;
-    }
-    const uint32_t steps = EXAMPLES / processes / r->batch;
-    return steps ? steps : 1;
+    enum { DEEP_UPDATES = 240, EXAMPLES = 1 << 16 };
+    if (r->mode == ASGD_SYNC || processes < 2) return 0;
+    if (r->config->local_steps) return 2 * (uint64_t)r->config->local_steps;
+    const uint32_t pairs = processes * processes;
+    const uint32_t ahead =
+        asgdi_is_deep(&r->model->params) ? DEEP_UPDATES / pairs : EXAMPLES / pairs / r->batch;
+    return ahead > 2 ? ahead : 2;
 }
-
 
 static asgd_status check(const asgdi_run *r)
 {
@@ -143,7 +140,8 @@ static asgdi_exchange_config settings(const asgdi_run *r)
                             : c->max_lag ? ASGDI_CLOCK_LAG
                                          : ASGDI_CLOCK_ASYNC,
            .max_lag       = c->max_lag,
-           .local_steps   = r->local_steps,
+           .local_steps   = c->local_steps,
+           .ahead         = choose_ahead(r, link->size),
            .ranked        = !r->source->schema.dense && r->source->encoding != NULL,
            .share         = 0.05,
            .round_least   = 5e-3,
@@ -152,7 +150,9 @@ static asgdi_exchange_config settings(const asgdi_run *r)
            .elastic       = 0.9 / link->size,
            .coding        = (asgdi_coding)c->compress,
            .backup        = c->backup,
-           .damp          = c->damp > 0 ? c->damp : c->damp < 0 ? INFINITY : 16,
+           .damp          = c->damp > 0   ? c->damp
+                            : c->damp < 0 ? INFINITY
+                                          : 16,
            .drop          = INFINITY,
            .clip          = INFINITY,
            .heartbeat     = c->heartbeat > 0 ? c->heartbeat : 0.25,

@@ -354,7 +354,7 @@ static bool may_begin(const asgdi_exchange *x)
             return steps >= x->c.local_steps || asgdi_supply_is_refused(x);
         if (workers_wait(x)) return x->now >= x->round_began + x->c.round_least;
         if (x->c.local_steps) return steps >= x->c.local_steps || asgdi_supply_idle(x);
-        return x->now >= x->round_at;
+        return x->now >= x->round_at || (x->c.ahead && 2 * steps >= x->c.ahead);
     case ASGDI_FLUSHING: return x->still && !x->flushed;
     case ASGDI_FETCHING:
         for (uint32_t q = 0; q < x->c.size; q++)
@@ -390,8 +390,8 @@ static void end_round(asgdi_exchange *x)
     double       wait = x->c.share > 0 ? cost / x->c.share : 0;
     if (wait < x->c.round_least) wait = x->c.round_least;
     if (wait > x->c.round_most) wait = x->c.round_most;
-    x->round_at = x->round_began + wait;
-    x->in_round = false;
+    x->round_at       = x->round_began + wait;
+    x->in_round       = false;
     x->agreed_updates = x->round_updates;
     x->counts.rounds++;
     if (x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY) x->snapshot = ASGDI_SNAPSHOT_READY;

@@ -160,10 +160,8 @@ static void set_allowance(asgdi_exchange *x)
             if (p->updates + x->c.max_lag < to) to = p->updates + x->c.max_lag;
         }
     }
-    /* so many of its updates may be on their way, and as many again be made meanwhile */
-    if (x->c.local_steps && x->c.clock != ASGDI_CLOCK_SYNC &&
-        x->agreed_updates + 2 * (uint64_t)x->c.local_steps < to)
-        to = x->agreed_updates + 2 * (uint64_t)x->c.local_steps;
+    if (x->c.ahead && x->c.clock != ASGDI_CLOCK_SYNC && x->agreed_updates + x->c.ahead < to)
+        to = x->agreed_updates + x->c.ahead;
     if (to > x->allowance) x->allowance = to;
 }
 

@@ -43,12 +43,14 @@ typedef struct asgdi_exchange_config {
     const asgdi_ranges *done;  /* positions that an earlier run has done; copied; NULL: none */
     double              chunk_seconds; /* of work that a lease is to last */
 
-    bool          ranked; /* rows of tables by feature are numbered by falling frequency */
-    asgdi_clock   clock;
-    uint64_t      max_lag;     /* updates */
-    uint32_t      local_steps; /* updates between rounds; 0: as often as `share` allows */
-    uint32_t      backup;      /* sync: the slowest this many are not waited for */
-    double        share;       /* of one core that exchanging may cost, 0..1 */
+    bool        ranked; /* rows of tables by feature are numbered by falling frequency */
+    asgdi_clock clock;
+    uint64_t    max_lag;     /* updates */
+    uint32_t    local_steps; /* updates between rounds; 0: as often as `share` allows */
+    /* async, lag: updates of a process beyond those known to be in the masters; 0: any number */
+    uint64_t      ahead;
+    uint32_t      backup;                  /* sync: the slowest this many are not waited for */
+    double        share;                   /* of one core that exchanging may cost, 0..1 */
     double        round_least, round_most; /* seconds between rounds */
     asgdi_merging merging;
     double        elastic;
