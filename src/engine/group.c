@@ -51,7 +51,7 @@ struct asgd_group {
     asgdi_range     lease; /* part of one that the stock had no room for */
     bool            called, asked, ended, still;
     double          began;
-    double          cost; /* seconds of a core, of turns in which something happened */
+    double          cost;      /* seconds of a core, of turns in which something happened */
     double          rate_busy; /* seconds of workers when the rate was measured last */
     uint64_t        rate_done; /* examples */
     uint32_t        lost, turns_over;
@@ -261,11 +261,31 @@ static void begin(asgd_group *g, asgdi_joint *j)
     g->rate_done                               = 0;
 }
 
+/* What rows have learnt from, of all processes: the least and the most of rows here and there. */
+static void count_learnt(asgd_group *g)
+{
+    enum { PLACES = 64 };
+    asgdi_joint        *j = g->driven;
+    const asgdi_params *p = &j->run->model->params;
+    j->learnt_least       = UINT64_MAX;
+    for (int t = 0; t < p->n_tables; t++) {
+        const uint64_t rows = p->table[t].info.rows, step = rows / PLACES + 1;
+        for (uint64_t row = 0; row < rows; row += step) {
+            uint64_t sum = 0;
+            for (uint32_t q = 0; q < g->link->size; q++)
+                sum += asgdi_exchange_included(g->exchange, q, t, row);
+            if (sum < j->learnt_least) j->learnt_least = sum;
+            if (sum > j->learnt_most) j->learnt_most = sum;
+        }
+    }
+}
+
 /* From here on the run may be gone; the exchange lives on for the other processes. */
 static void let_go(asgd_group *g)
 {
     asgdi_joint *j = g->driven;
     asgdi_exchange_count(g->exchange, &j->counts);
+    count_learnt(g);
     snprintf(j->why, sizeof j->why, "%s", asgdi_exchange_why(g->exchange));
     g->driven         = NULL;
     g->reader->access = NULL;

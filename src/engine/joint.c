@@ -248,16 +248,21 @@ void asgdi_joint_result(const asgdi_run *r, asgd_result *out)
     const asgdi_joint           *j = r->joint;
     const asgdi_exchange_counts *c = &j->counts;
     asgd_exchange_result        *x = &out->exchange;
-    *x = (asgd_exchange_result){.processes = asgd_group_size(r->config->group),
-                                .lost      = j->lost,
-                                .rounds    = c->rounds,
-                                .deltas    = c->deltas,
-                                .bytes_out = c->bytes_out,
-                                .bytes_in  = c->bytes_in,
-                                .damped    = c->damped,
-                                .dropped   = c->dropped + c->quarantined,
-                                .tau_mean  = c->tau_count > 0 ? c->tau_sum / c->tau_count : 0,
-                                .tau_max   = c->tau_max};
+    *x           = (asgd_exchange_result){.processes = asgd_group_size(r->config->group),
+                                          .lost      = j->lost,
+                                          .rounds    = c->rounds,
+                                          .deltas    = c->deltas,
+                                          .bytes_out = c->bytes_out,
+                                          .bytes_in  = c->bytes_in,
+                                          .damped    = c->damped,
+                                          .dropped   = c->dropped + c->quarantined,
+                                          .tau_mean  = c->tau_count > 0 ? c->tau_sum / c->tau_count : 0,
+                                          .tau_max   = c->tau_max};
+    x->positions = r->total;
+    if (asgdi_load_relaxed(&r->joint->stage) == ASGDI_FINISHED && out->end == ASGD_END_EPOCHS) {
+        if (j->learnt_most > r->total) x->repeated = j->learnt_most - r->total;
+        if (j->learnt_least < r->total) x->missing = r->total - j->learnt_least;
+    }
     for (uint32_t i = 0; i < r->workers; i++) {
         x->stall_seconds += r->worker[i].stall;
         x->wait_seconds += r->worker[i].wait;

@@ -42,8 +42,9 @@ typedef struct asgdi_joint {
 
     /* of the end; written before let_go */
     asgdi_exchange_counts counts;
-    bool                  joined; /* the run began */
-    uint32_t              lost;   /* processes */
+    bool                  joined;                    /* the run began */
+    uint32_t              lost;                      /* processes */
+    uint64_t              learnt_least, learnt_most; /* examples that rows have learnt from */
     char                  why[512];
 } asgdi_joint;
 
