@@ -51,10 +51,11 @@ struct asgd_group {
     asgdi_range     lease; /* part of one that the stock had no room for */
     bool            called, asked, ended, still;
     double          began;
-    double          cost; /* seconds of a core, of turns in which something happened */
+    double          cost;      /* seconds of a core, of turns in which something happened */
     double          rate_busy; /* seconds of workers when the rate was measured last */
     uint64_t        rate_done; /* examples */
     uint32_t        lost, turns_over;
+    uint32_t        snapshot; /* the last one begun */
 };
 
 /* ---- what workers have done ---- */
@@ -226,6 +227,11 @@ static void command(asgd_group *g)
         asgdi_exchange_stop(g->exchange, why);
         g->asked = true;
     }
+    const uint32_t asked = asgdi_load_acquire(&j->snapshot_asked);
+    if (asked != g->snapshot) asgdi_exchange_snapshot_begin(g->exchange);
+    g->snapshot = asked;
+    if (asked && asgdi_exchange_snapshot_ready(g->exchange))
+        asgdi_store_release(&j->snapshot_ready, asked);
     asgdi_store_release(&j->allowance, asgdi_exchange_allowance(g->exchange));
     const uint32_t stopped = asgdi_exchange_stopped(g->exchange);
     if (stage > ASGDI_TRAINING || stopped) asgdi_tell(j->run, ASGDI_STOP);
@@ -257,6 +263,7 @@ static void begin(asgd_group *g, asgdi_joint *j)
     g->called = g->asked = g->ended = g->still = false;
     g->began                                   = asgdi_now();
     g->cost                                    = 0;
+    g->snapshot                                = 0;
     g->rate_busy                               = 0;
     g->rate_done                               = 0;
 }
@@ -267,6 +274,8 @@ static void let_go(asgd_group *g)
     asgdi_joint *j = g->driven;
     asgdi_exchange_count(g->exchange, &j->counts);
     snprintf(j->why, sizeof j->why, "%s", asgdi_exchange_why(g->exchange));
+    (void)asgdi_ranges_add_all(&j->done,
+                               asgdi_exchange_done_set(g->exchange)); /* or less is known */
     g->driven         = NULL;
     g->reader->access = NULL;
     atomic_store_explicit(&g->joint, NULL, memory_order_relaxed);

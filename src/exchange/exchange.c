@@ -292,8 +292,15 @@ uint64_t asgdi_exchange_included(const asgdi_exchange *x, uint32_t q, int table,
 
 void asgdi_exchange_count(const asgdi_exchange *x, asgdi_exchange_counts *out)
 {
-    *out           = x->counts;
-    out->processes = asgdi_set_count(x->in);
+    *out              = x->counts;
+    out->processes    = asgdi_set_count(x->in);
+    out->learnt_least = UINT64_MAX;
+    for (uint32_t i = 0; i < x->n_blocks; i++) {
+        uint64_t sum = 0;
+        for (uint32_t q = 0; q < x->c.size; q++) sum += x->block[i].included[q];
+        if (sum < out->learnt_least) out->learnt_least = sum;
+        if (sum > out->learnt_most) out->learnt_most = sum;
+    }
 }
 
 void asgdi_exchange_describe(const asgdi_exchange *x, double now, char *text, size_t bytes)
