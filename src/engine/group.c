@@ -25,6 +25,7 @@ static const double RATE_SECONDS  = 0.02; /* of work that a rate is measured ove
 static const double RATE_FIRST    = 1e-4; /* the first one, that there is one */
 static const double CLOSE_SECONDS = 5;
 static const double POLL_SECONDS  = 1e-3;
+static const double HERE_SECONDS  = 0.25;
 
 enum {
     FRAMES     = 256, /* taken in one turn */
@@ -56,6 +57,7 @@ struct asgd_group {
     uint64_t        rate_done; /* examples */
     uint32_t        lost, turns_over;
     uint32_t        snapshot; /* the last one begun */
+    double          here_at;  /* when the others are to be told next that it is there */
 };
 
 /* ---- what workers have done ---- */
@@ -282,6 +284,18 @@ static void let_go(asgd_group *g)
     asgdi_store_release(&j->let_go, 1);
 }
 
+/* Others may have begun, and would give up one that is not heard of. */
+static void tell_here(asgd_group *g, double now)
+{
+    asgdi_link *l = g->link;
+    if (now < g->here_at) return;
+    g->here_at = now + HERE_SECONDS;
+    for (uint32_t q = 0; q < l->size; q++) {
+        asgdi_frame *f = q == l->self ? NULL : asgdi_exchange_here(l->self, l->run);
+        if (f) l->send(l, q, f);
+    }
+}
+
 /* true: something happened. */
 static bool turn(asgd_group *g)
 {
@@ -290,7 +304,10 @@ static bool turn(asgd_group *g)
     bool         busy = false;
     if (j && !g->driven) begin(g, j);
     busy = receive(g, now);
-    if (!g->exchange) return busy;
+    if (!g->exchange) {
+        tell_here(g, now);
+        return busy;
+    }
     if (g->driven) look_at_workers(g, now);
     if (asgdi_load_relaxed(&g->save) && !asgdi_exchange_is_saved(g->exchange))
         asgdi_exchange_saved(g->exchange);

@@ -108,6 +108,10 @@ asgd_status asgdi_exchange_new(asgdi_exchange **out, const asgdi_exchange_config
                                const asgdi_params *p, asgdi_read_rows *read, void *user);
 void        asgdi_exchange_free(asgdi_exchange *x);
 
+/* For who has no exchange yet, because it still reads its data: a sign of life to send now and then, the
+ * caller's.  NULL: no memory. */
+asgdi_frame *asgdi_exchange_here(uint32_t self, uint64_t run);
+
 /* ---- events in; now: seconds, never going back ---- */
 
 /* bytes of one frame, checked here: whatever is in them, nothing bad happens. */
