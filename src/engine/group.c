@@ -25,6 +25,7 @@ static const double RATE_SECONDS  = 0.02; /* of work that a rate is measured ove
 static const double RATE_FIRST    = 1e-4; /* the first one, that there is one */
 static const double CLOSE_SECONDS = 5;
 static const double POLL_SECONDS  = 1e-3;
+static const double HERE_SECONDS  = 0.25;
 
 enum {
     FRAMES     = 256, /* taken in one turn */
@@ -55,6 +56,8 @@ struct asgd_group {
     double          rate_busy; /* seconds of workers when the rate was measured last */
     uint64_t        rate_done; /* examples */
     uint32_t        lost, turns_over;
+    uint32_t        snapshot; /* the last one begun */
+    double          here_at;  /* when the others are to be told next that it is there */
 };
 
 /* ---- what workers have done ---- */
@@ -226,6 +229,11 @@ static void command(asgd_group *g)
         asgdi_exchange_stop(g->exchange, why);
         g->asked = true;
     }
+    const uint32_t asked = asgdi_load_acquire(&j->snapshot_asked);
+    if (asked != g->snapshot) asgdi_exchange_snapshot_begin(g->exchange);
+    g->snapshot = asked;
+    if (asked && asgdi_exchange_snapshot_ready(g->exchange))
+        asgdi_store_release(&j->snapshot_ready, asked);
     asgdi_store_release(&j->allowance, asgdi_exchange_allowance(g->exchange));
     const uint32_t stopped = asgdi_exchange_stopped(g->exchange);
     if (stage > ASGDI_TRAINING || stopped) asgdi_tell(j->run, ASGDI_STOP);
@@ -257,27 +265,9 @@ static void begin(asgd_group *g, asgdi_joint *j)
     g->called = g->asked = g->ended = g->still = false;
     g->began                                   = asgdi_now();
     g->cost                                    = 0;
+    g->snapshot                                = 0;
     g->rate_busy                               = 0;
     g->rate_done                               = 0;
-}
-
-/* What rows have learnt from, of all processes: the least and the most of rows here and there. */
-static void count_learnt(asgd_group *g)
-{
-    enum { PLACES = 64 };
-    asgdi_joint        *j = g->driven;
-    const asgdi_params *p = &j->run->model->params;
-    j->learnt_least       = UINT64_MAX;
-    for (int t = 0; t < p->n_tables; t++) {
-        const uint64_t rows = p->table[t].info.rows, step = rows / PLACES + 1;
-        for (uint64_t row = 0; row < rows; row += step) {
-            uint64_t sum = 0;
-            for (uint32_t q = 0; q < g->link->size; q++)
-                sum += asgdi_exchange_included(g->exchange, q, t, row);
-            if (sum < j->learnt_least) j->learnt_least = sum;
-            if (sum > j->learnt_most) j->learnt_most = sum;
-        }
-    }
 }
 
 /* From here on the run may be gone; the exchange lives on for the other processes. */
@@ -285,12 +275,25 @@ static void let_go(asgd_group *g)
 {
     asgdi_joint *j = g->driven;
     asgdi_exchange_count(g->exchange, &j->counts);
-    count_learnt(g);
     snprintf(j->why, sizeof j->why, "%s", asgdi_exchange_why(g->exchange));
+    (void)asgdi_ranges_add_all(&j->done,
+                               asgdi_exchange_done_set(g->exchange)); /* or less is known */
     g->driven         = NULL;
     g->reader->access = NULL;
     atomic_store_explicit(&g->joint, NULL, memory_order_relaxed);
     asgdi_store_release(&j->let_go, 1);
+}
+
+/* Others may have begun, and would give up one that is not heard of. */
+static void tell_here(asgd_group *g, double now)
+{
+    asgdi_link *l = g->link;
+    if (now < g->here_at) return;
+    g->here_at = now + HERE_SECONDS;
+    for (uint32_t q = 0; q < l->size; q++) {
+        asgdi_frame *f = q == l->self ? NULL : asgdi_exchange_here(l->self, l->run);
+        if (f) l->send(l, q, f);
+    }
 }
 
 /* true: something happened. */
@@ -301,7 +304,10 @@ static bool turn(asgd_group *g)
     bool         busy = false;
     if (j && !g->driven) begin(g, j);
     busy = receive(g, now);
-    if (!g->exchange) return busy;
+    if (!g->exchange) {
+        tell_here(g, now);
+        return busy;
+    }
     if (g->driven) look_at_workers(g, now);
     if (asgdi_load_relaxed(&g->save) && !asgdi_exchange_is_saved(g->exchange))
         asgdi_exchange_saved(g->exchange);

@@ -93,11 +93,6 @@ static asgd_status check(const asgdi_run *r)
     if (c->progressive)
         return ASGD_FAIL(EINVAL, "progressive validation is one pass of one process: leave out "
                                  "progressive, or the group");
-    if (c->checkpoint)
-        return ASGD_FAIL(EINVAL,
-                         "checkpoint %s: runs of a group cannot be saved and resumed yet; "
-                         "leave it out",
-                         c->checkpoint);
     if (r->mode == ASGD_SYNC && c->max_lag)
         return ASGD_FAIL(EINVAL, "max_lag %llu: mode sync has no lag; leave one of them out",
                          (unsigned long long)c->max_lag);
@@ -186,9 +181,14 @@ asgd_status asgdi_joint_new(asgdi_run *r)
     ASGD_TRY(asgdi_access_init(&j->access, p, r->locks, r->n_own, r->k, &step));
     j->reader->access = &j->access;
     asgdi_store_relaxed(&j->stock.most, r->batch * (r->batch < 64 ? 64 / r->batch : 1));
-    r->leases.stock                 = &j->stock;
-    const asgdi_exchange_config set = settings(r);
-    return asgdi_exchange_new(&j->exchange, &set, p, read_rows, j->reader);
+    r->leases.stock            = &j->stock;
+    asgdi_exchange_config set  = settings(r);
+    asgdi_ranges          done = {0};
+    asgd_status           s    = asgdi_resume_done(r, &done);
+    set.done                   = &done;
+    if (!s) s = asgdi_exchange_new(&j->exchange, &set, p, read_rows, j->reader);
+    j->before = done;
+    return s;
 }
 
 void asgdi_joint_free(asgdi_run *r)
@@ -198,6 +198,8 @@ void asgdi_joint_free(asgdi_run *r)
     asgdi_exchange_free(j->exchange);
     asgdi_free(j->reader);
     asgdi_access_free(&j->access);
+    asgdi_ranges_free(&j->done);
+    asgdi_ranges_free(&j->before);
     asgdi_free(j);
     r->joint = NULL;
 }
@@ -243,6 +245,20 @@ asgd_status asgdi_joint_end(asgdi_run *r, bool wait)
     return why & ASGDI_WHY_FAILED ? failed_there(r, why) : ASGD_OK;
 }
 
+void asgdi_joint_ask_snapshot(asgdi_run *r)
+{
+    asgdi_add_acq_rel(&r->joint->snapshot_asked, 1);
+}
+
+bool asgdi_joint_snapshot(asgdi_run *r, float *const **rows, const asgdi_ranges **done)
+{
+    asgdi_joint   *j     = r->joint;
+    const uint32_t asked = asgdi_load_relaxed(&j->snapshot_asked);
+    if (asked == 0 || asgdi_load_acquire(&j->snapshot_ready) != asked) return false;
+    asgdi_exchange_snapshot(j->exchange, rows, done);
+    return true;
+}
+
 void asgdi_joint_result(const asgdi_run *r, asgd_result *out)
 {
     const asgdi_joint           *j = r->joint;
@@ -259,9 +275,10 @@ void asgdi_joint_result(const asgdi_run *r, asgd_result *out)
                                           .tau_mean  = c->tau_count > 0 ? c->tau_sum / c->tau_count : 0,
                                           .tau_max   = c->tau_max};
     x->positions = r->total;
-    if (asgdi_load_relaxed(&r->joint->stage) == ASGDI_FINISHED && out->end == ASGD_END_EPOCHS) {
-        if (j->learnt_most > r->total) x->repeated = j->learnt_most - r->total;
-        if (j->learnt_least < r->total) x->missing = r->total - j->learnt_least;
+    if (out->end == ASGD_END_EPOCHS && c->learnt_least <= c->learnt_most) {
+        const uint64_t due = r->total - asgdi_ranges_count(&j->before);
+        x->repeated        = c->learnt_most > due ? c->learnt_most - due : 0;
+        x->missing         = c->learnt_least < due ? due - c->learnt_least : 0;
     }
     for (uint32_t i = 0; i < r->workers; i++) {
         x->stall_seconds += r->worker[i].stall;

@@ -156,10 +156,9 @@ void asgdi_exchange_snapshot(const asgdi_exchange *x, float *const **rows,
 /* At the beginning of a full round: whatever is known to be done now will be in it. */
 static void note_done(asgdi_exchange *x)
 {
-    const asgdi_ranges *done =
-        x->supply.serving ? asgdi_queue_done_set(&x->supply.queue) : &x->supply.known;
     asgdi_ranges_clear(&x->snap_done);
-    if (!asgdi_ranges_add_all(&x->snap_done, done)) asgdi_x_fail(x, "no memory for a snapshot");
+    if (!asgdi_ranges_add_all(&x->snap_done, asgdi_exchange_done_set(x)))
+        asgdi_x_fail(x, "no memory for a snapshot");
     x->snapshot = ASGDI_SNAPSHOT_UNDER_WAY;
 }
 

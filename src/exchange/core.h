@@ -13,6 +13,8 @@
 #include "exchange/set.h"
 #include "exchange/wire.h"
 
+static const uint64_t ASGDI_FIRST_VIEW = UINT64_C(1) << 16;
+
 /* Which master: masters of one block that served one after another are ordered by it, and two with the same one
  * are the same bits.  term: the view in which its owner began to serve it; count: deltas applied, of all
  * terms. */

@@ -239,7 +239,6 @@ static void what_a_group_cannot_do_is_refused(void **state)
         {{.mode = ASGD_LOCKED, .workers = 2}, "mode locked"},
         {{.mode = ASGD_SEQUENTIAL}, "mode sequential"},
         {{.progressive = true}, "progressive"},
-        {{.checkpoint = "folder"}, "checkpoint"},
         {{.mode = ASGD_SYNC, .max_lag = 3}, "max_lag"},
         {{.mode = ASGD_SYNC, .backup = 1}, "backup"},
         {{.heartbeat = -1}, "heartbeat"},
