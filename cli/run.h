@@ -39,7 +39,7 @@ double clock_now(void);
 
 /* What is kept of a run for tables, JSON and the report. */
 typedef struct run_record {
-    char        name[96];      /* "async, 4 workers, 3:10x" */
+    char        name[128];     /* "async, 4 workers, 3:10x" */
     char        mode[32];      /* "sync+1" */
     char        straggler[96]; /* "" where there is none */
     const char *model;

@@ -358,7 +358,9 @@ asgd_status asgdi_control_loop(asgdi_control *c)
     for (uint32_t i = 0; i < r->workers; i++)
         if (r->worker[i].started) pthread_join(r->worker[i].thread, NULL);
     if (!s && r->joint) s = leave_others(c, s);
-    asgdi_sums sums     = add_up(r);
+    asgdi_sums sums = add_up(r);
+    /* a lost process may have done more than it could say */
+    if (!s && r->joint && c->result->end == ASGD_END_EPOCHS) sums.examples = r->total;
     c->result->seconds  = seconds_at(c, r->joint ? asgdi_now() : sums.ended_at);
     c->result->examples = sums.examples - sums.dropped;
     c->result->dropped  = sums.dropped;

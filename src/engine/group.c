@@ -39,6 +39,7 @@ struct asgd_group {
     asgd_status            status; /* of opening the link */
     char                   message[512];
     asgdi_u32              ready, closing, speaks;
+    asgdi_u64              runs;        /* begun so far */
     asgdi_u32              save, saved; /* this process has saved; some has */
     int                    code;
     _Atomic(asgdi_joint *) joint; /* the run's; NULL: none */
@@ -254,6 +255,7 @@ static void forget(asgd_group *g)
 static void begin(asgd_group *g, asgdi_joint *j)
 {
     forget(g);
+    asgdi_add_acq_rel(&g->runs, 1);
     asgdi_store_relaxed(&g->save, 0);
     asgdi_store_relaxed(&g->saved, 0);
     g->driven   = j;
@@ -265,9 +267,9 @@ static void begin(asgd_group *g, asgdi_joint *j)
     g->called = g->asked = g->ended = g->still = false;
     g->began                                   = asgdi_now();
     g->cost                                    = 0;
-    g->snapshot                                = 0;
-    g->rate_busy                               = 0;
-    g->rate_done                               = 0;
+    g->snapshot = g->turns_over = 0;
+    g->rate_busy                = 0;
+    g->rate_done                = 0;
 }
 
 /* From here on the run may be gone; the exchange lives on for the other processes. */
@@ -291,9 +293,19 @@ static void tell_here(asgd_group *g, double now)
     if (now < g->here_at) return;
     g->here_at = now + HERE_SECONDS;
     for (uint32_t q = 0; q < l->size; q++) {
-        asgdi_frame *f = q == l->self ? NULL : asgdi_exchange_here(l->self, l->run);
+        asgdi_frame *f = q == l->self ? NULL : asgdi_exchange_here(l->self, asgdi_group_run(g));
         if (f) l->send(l, q, f);
     }
+}
+
+/* The last run needs this process no more: others have fetched from it, and what it was to save is saved,
+ * which the beginning of another run, or the end, says by itself. */
+static bool is_free(asgd_group *g)
+{
+    if (!g->exchange || asgdi_exchange_stage(g->exchange) != ASGDI_FINISHED) return true;
+    if (asgdi_exchange_is_speaker(g->exchange)) asgdi_store_relaxed(&g->save, 1);
+    if (asgdi_exchange_is_over(g->exchange)) g->turns_over++;
+    return g->turns_over > TURNS_OVER;
 }
 
 /* true: something happened. */
@@ -302,12 +314,10 @@ static bool turn(asgd_group *g)
     double       now  = asgdi_now();
     asgdi_joint *j    = atomic_load_explicit(&g->joint, memory_order_acquire);
     bool         busy = false;
-    if (j && !g->driven) begin(g, j);
+    if (j && !g->driven && is_free(g)) begin(g, j);
     busy = receive(g, now);
-    if (!g->exchange) {
-        tell_here(g, now);
-        return busy;
-    }
+    if (!g->driven) tell_here(g, now);
+    if (!g->exchange) return busy;
     if (g->driven) look_at_workers(g, now);
     if (asgdi_load_relaxed(&g->save) && !asgdi_exchange_is_saved(g->exchange))
         asgdi_exchange_saved(g->exchange);
@@ -326,16 +336,9 @@ static bool turn(asgd_group *g)
 
 /* ---- the thread ---- */
 
-/* Leaving: while others fetch from this process, or it would have to stand in for the one that speaks, it
- * is needed. */
 static bool is_done(asgd_group *g)
 {
-    if (!asgdi_load_acquire(&g->closing)) return false;
-    if (g->code != 0 || !g->exchange) return true;
-    if (asgdi_exchange_stage(g->exchange) != ASGDI_FINISHED) return true;
-    if (asgdi_exchange_is_speaker(g->exchange)) asgdi_store_relaxed(&g->save, 1);
-    if (asgdi_exchange_is_over(g->exchange)) g->turns_over++;
-    return g->turns_over > TURNS_OVER;
+    return asgdi_load_acquire(&g->closing) && (g->code != 0 || is_free(g));
 }
 
 static void *thread_of(void *group)
@@ -435,6 +438,11 @@ const char *asgd_group_host(const asgd_group *g)
 bool asgd_group_speaks(const asgd_group *g)
 {
     return !g || asgdi_load_relaxed(&g->speaks);
+}
+
+uint64_t asgdi_group_run(const asgd_group *g)
+{
+    return g->link->run + asgdi_load_acquire(&g->runs);
 }
 
 const asgdi_link *asgdi_group_link(const asgd_group *g)

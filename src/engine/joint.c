@@ -127,7 +127,7 @@ static asgdi_exchange_config settings(const asgdi_run *r)
     asgdi_exchange_config x    = {
            .self          = link->self,
            .size          = link->size,
-           .run           = link->run,
+           .run           = asgdi_group_run(c->group),
            .total         = r->total,
            .batch         = r->batch,
            .chunk_seconds = CHUNK_SECONDS,
