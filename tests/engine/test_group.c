@@ -251,6 +251,88 @@ static void processes_must_agree(void **state)
     local_net_free(&net);
 }
 
+/* ---- pauses ---- */
+
+/* Row p is changed by the workers of process p, in all the others by corrections alone. */
+typedef struct marking_model {
+    uint32_t process, processes;
+} marking_model;
+
+static asgdi_u32 changed_inside; /* a step */
+static asgdi_u64 changed_between;
+
+static asgd_status marking_shape(void *self, const asgd_schema *d, asgd_table *tables, int *n,
+                                 asgd_task *task, uint32_t *outputs)
+{
+    (void)d;
+    tables[0] =
+        (asgd_table){.name = "mark", .rows = ((const marking_model *)self)->processes, .dim = 1};
+    *n       = 1;
+    *task    = ASGD_TASK_REGRESSION;
+    *outputs = 1;
+    return ASGD_OK;
+}
+
+static void marking_step(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
+                         void *scratch, uint64_t random, asgd_stats *st)
+{
+    const marking_model *m     = self;
+    const uint32_t       other = (m->process + 1) % m->processes;
+    const float          at    = asgd_row(w, other)[0];
+    float               *last  = scratch; /* as it was after this worker's last step */
+    (void)random;
+    test_sleep(2e-5);
+    asgd_emit_scattered(g, 0, 1, &m->process, NULL, -1, NULL);
+    if (asgd_row(w, other)[0] != at) asgdi_add_relaxed(&changed_inside, 1);
+    if (*last != at) asgdi_add_relaxed(&changed_between, 1);
+    *last = at;
+    st->loss += b->n;
+    st->weight += b->n;
+}
+
+static size_t marking_scratch(const void *self, uint32_t n)
+{
+    (void)self;
+    (void)n;
+    return sizeof(float);
+}
+
+static void no_correction_comes_inside_a_step(void **state)
+{
+    (void)state;
+    enum { PROCESSES = 2 };
+    asgd_model_ops ops = count_ops;
+    ops.self_bytes     = sizeof(marking_model);
+    ops.shape          = marking_shape;
+    ops.step           = marking_step;
+    ops.scratch        = marking_scratch;
+    for (uint32_t workers = 1; workers <= 3; workers++) {
+        local_net   net;
+        process     p[PROCESSES] = {{0}};
+        asgd_config c = config(workers, workers > 1 ? ASGD_SHARE_SHARED : ASGD_SHARE_AUTO, 1);
+        local_net_init(&net, PROCESSES);
+        asgdi_store_relaxed(&changed_inside, 0);
+        asgdi_store_relaxed(&changed_between, 0);
+        for (uint32_t i = 0; i < PROCESSES; i++) {
+            const marking_model self = {i, PROCESSES};
+            p[i].features            = 7;
+            set_up(&p[i], &net, i, &c);
+            asgd_model_free(p[i].data.model);
+            ok(asgd_model_new(&p[i].data.model, &ops, &self, asgd_source_schema(p[i].source)));
+            p[i].model = p[i].data.model;
+        }
+        run_all(p, PROCESSES);
+        for (uint32_t i = 0; i < PROCESSES; i++) ok(p[i].status);
+        assert_int_equal(asgdi_load_relaxed(&changed_inside), 0);
+        assert_true(asgdi_load_relaxed(&changed_between) > 0);
+        for (uint32_t i = 0; i < PROCESSES; i++) {
+            assert_true(workers == 1 || p[i].result.exchange.stall_seconds > 0);
+            tear_down(&p[i]);
+        }
+        local_net_free(&net);
+    }
+}
+
 /* ---- what ends a run ends it in all processes ---- */
 
 typedef struct crowd {
@@ -536,6 +618,7 @@ int main(void)
         cmocka_unit_test(hot_rows_too),
         cmocka_unit_test(contended_rows_are_exact),
         cmocka_unit_test(clocks_hold_and_lose_nothing),
+        cmocka_unit_test(no_correction_comes_inside_a_step),
         cmocka_unit_test(processes_must_agree),
         cmocka_unit_test(a_stopped_process_stops_all),
         cmocka_unit_test(time_and_targets_end_all),
