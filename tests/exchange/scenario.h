@@ -114,7 +114,7 @@ static inline void roll_loss(dice *d, cluster_config *c)
 {
     c->net.loss   = roll_log(d, 0.001, 0.2);
     c->net.repeat = roll_log(d, 0.001, 0.3);
-    c->may_split = c->may_split || c->net.loss > 0.05; /* many signs of life may be lost in a row */
+    c->may_be_out = c->may_be_out || c->net.loss > 0.05; /* many signs of life may be lost in a row */
     c->lag_holds = false;
 }
 
