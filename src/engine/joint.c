@@ -52,15 +52,19 @@ static void describe(const asgdi_run *r, char *text, size_t bytes)
 {
     const asgd_schema *d       = &r->source->schema;
     const char        *options = r->model->options ? r->model->options : "";
-    snprintf(text, bytes,
-             "asgd %s; model %s%s%.200s; data of %llu examples, %u features, %llu entries, %u "
-             "classes; %llu examples in all, batch %u, seed %llu, order %s; rule %s, lr %g, "
-             "schedule %s; sum of these and of the first parameters %016llx",
-             asgd_version(), r->model->ops.name, *options ? " " : "", options,
-             (unsigned long long)d->examples, d->features, (unsigned long long)d->nonzeros,
-             d->classes, (unsigned long long)r->total, r->batch, (unsigned long long)r->seed,
-             asgd_order_name(r->order), asgd_rule_name(r->rule.kind), r->lr,
-             asgd_schedule_name(r->schedule), (unsigned long long)checksum(r));
+    snprintf(
+        text, bytes,
+        "asgd %s; model %s%s%.150s; %llu examples; %u features; %llu entries; %u classes; %llu "
+        "examples in all; batch %u; seed %llu; order %s; rule %s; lr %g; schedule %s; clock %s "
+        "(max_lag %llu, local_steps %u); merging %s; other settings, or first parameters, whose "
+        "checksum is %016llx",
+        asgd_version(), r->model->ops.name, *options ? " " : "", options,
+        (unsigned long long)d->examples, d->features, (unsigned long long)d->nonzeros, d->classes,
+        (unsigned long long)r->total, r->batch, (unsigned long long)r->seed,
+        asgd_order_name(r->order), asgd_rule_name(r->rule.kind), r->lr,
+        asgd_schedule_name(r->schedule), asgd_mode_name(r->mode),
+        (unsigned long long)r->config->max_lag, r->config->local_steps,
+        asgd_merging_name(r->config->merging), (unsigned long long)checksum(r));
 }
 
 /* ---- settings ---- */

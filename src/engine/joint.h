@@ -44,7 +44,7 @@ typedef struct asgdi_joint {
     asgdi_exchange_counts counts;
     bool                  joined; /* the run began */
     uint32_t              lost;   /* processes */
-    char                  why[256];
+    char                  why[512];
 } asgdi_joint;
 
 /* Before the workers start, after prepare(): makes run->joint and the exchange.  EINVAL: what cannot be done

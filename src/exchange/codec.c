@@ -111,6 +111,12 @@ static uint64_t bytes_of_gaps(uint64_t count, uint64_t span)
 
 /* ---- which rows ---- */
 
+/* A part of one float would be a scale and a byte: it goes as it is. */
+static asgdi_coding kind_of(asgdi_coding c, const asgdi_shape *s)
+{
+    return c == ASGDI_INT8 && s->pad == 1 ? ASGDI_FLOAT32 : c;
+}
+
 /* All kinds but the largest tenth. */
 static uint64_t bytes_of_floats(asgdi_coding c, const asgdi_shape *s, uint32_t n)
 {
@@ -230,18 +236,6 @@ static inline uint32_t largest(size_t n, const float *x)
     return most;
 }
 
-/* To the nearest integer, in units of 2^-16 of which there are at most 127 * 2^16 + 1; halves go up. */
-static inline void quantise(size_t n, const float *restrict x, float factor, uint8_t *restrict to)
-{
-    for (size_t i = 0; i < n; i++) to[i] = (uint8_t)(((int32_t)(x[i] * factor) + 0x8000) >> 16);
-}
-
-static inline void dequantise(size_t n, const uint8_t *restrict from, float scale,
-                              float *restrict x)
-{
-    for (size_t i = 0; i < n; i++) x[i] = (float)(int8_t)from[i] * scale;
-}
-
 /* The scale of a part: NaN where not all of it is finite.  127 times it must not overflow. */
 static inline float scale_of(uint32_t most)
 {
@@ -251,41 +245,56 @@ static inline float scale_of(uint32_t most)
     return 127 * scale <= FLT_MAX ? scale : float_of(bits_of(scale) - 1);
 }
 
-static inline void encode_parts(size_t parts, size_t pad, const float *restrict x,
-                                uint8_t *restrict to)
+static inline void multiply(size_t n, const float *restrict x, float factor, float *restrict to)
 {
-    uint8_t *q = to + parts * sizeof(float);
-    for (size_t p = 0; p < parts; p++, x += pad, q += pad) {
-        uint32_t most   = largest(pad, x);
-        float    scale  = scale_of(most);
-        float    factor = scale > 0 ? 127 * 0x1p16f / float_of(most) : 0;
-        memcpy(to + p * sizeof scale, &scale, sizeof scale);
-        if (most < INFINITE)
-            quantise(pad, x, factor, q);
-        else
-            memset(q, 0, pad);
-    }
+    for (size_t i = 0; i < n; i++) to[i] = x[i] * factor;
 }
 
-static inline void decode_parts(size_t parts, size_t pad, const uint8_t *restrict from,
-                                float *restrict x)
+/* From units of 2^-16, of which there are at most 127 * 2^16 + 1, to the nearest integer; halves go up. */
+static void round_off(size_t n, const float *restrict x, uint8_t *restrict to)
+{
+    for (size_t i = 0; i < n; i++) to[i] = (uint8_t)(((uint32_t)(int32_t)x[i] + 0x8000) >> 16);
+}
+
+/* Parts may be short: multiplied one by one, they are rounded many at once.  Where a loop is known to be over 8
+ * floats, as in the shortest parts, the compiler's vectors need nothing to begin and end with. */
+static void encode_int8(size_t parts, size_t pad, const float *restrict x, uint8_t *restrict to)
+{
+    enum { SOME = 512 };
+    float    some[SOME];
+    size_t   n = 0;
+    uint8_t *q = to + parts * sizeof(float);
+    for (size_t p = 0; p < parts; p++) {
+        const uint32_t most   = pad == 8 ? largest(8, x) : largest(pad, x);
+        const float    scale  = scale_of(most);
+        const float    factor = scale > 0 ? 0x1p16f / scale : 0;
+        memcpy(to + p * sizeof scale, &scale, sizeof scale);
+        for (size_t i = 0, m; i < pad; i += m, x += m, n += m) {
+            if (n == SOME) {
+                round_off(n, some, q);
+                q += n;
+                n = 0;
+            }
+            m = pad - i < SOME - n ? pad - i : SOME - n;
+            if (most >= INFINITE)
+                memset(some + n, 0, m * sizeof *some);
+            else if (m == 8)
+                multiply(8, x, factor, some + n);
+            else
+                multiply(m, x, factor, some + n);
+        }
+    }
+    round_off(n, some, q);
+}
+
+static void decode_int8(size_t parts, size_t pad, const uint8_t *restrict from, float *restrict x)
 {
     const uint8_t *q = from + parts * sizeof(float);
     for (size_t p = 0; p < parts; p++, x += pad, q += pad) {
         float scale;
         memcpy(&scale, from + p * sizeof scale, sizeof scale);
-        dequantise(pad, q, scale, x);
+        for (size_t i = 0; i < pad; i++) x[i] = (float)(int8_t)q[i] * scale;
     }
-}
-
-static void encode_int8(const asgdi_shape *s, size_t floats, const float *x, uint8_t *to)
-{
-    encode_parts(floats / s->pad, s->pad, x, to);
-}
-
-static void decode_int8(const asgdi_shape *s, size_t floats, const uint8_t *from, float *x)
-{
-    decode_parts(floats / s->pad, s->pad, from, x);
 }
 
 /* ---- the largest tenth ---- */
@@ -295,21 +304,55 @@ static uint64_t tenth(uint64_t floats)
     return floats < 10 ? floats > 0 : floats / 10;
 }
 
+enum { BUCKETS = 2048, FEW = 4096 };
+
+/* Floats by the upper 11 bits of their magnitude.  Neighbours are often alike: counted apart, neither waits for
+ * the other's count. */
+static void count_upper(size_t n, const float *x, size_t *count)
+{
+    size_t other[BUCKETS] = {0}, i = 0;
+    for (; i + 1 < n; i += 2) {
+        count[magnitude(x[i]) >> 20]++;
+        other[magnitude(x[i + 1]) >> 20]++;
+    }
+    if (i < n) count[magnitude(x[i]) >> 20]++;
+    for (i = 0; i < BUCKETS; i++) count[i] += other[i];
+}
+
+/* Those whose magnitude has these upper bits. */
+static size_t gather(size_t n, const float *restrict x, uint32_t mask, uint32_t upper,
+                     float *restrict some)
+{
+    size_t m = 0;
+    for (size_t i = 0; i < n; i++) {
+        some[m] = x[i];
+        m += (magnitude(x[i]) & mask) == upper;
+    }
+    return m;
+}
+
 /* The magnitude of the k-th largest of n floats, and how many of just that magnitude are among the k largest:
- * found bit by bit, from the top, by counting. */
+ * its bits are found from the top by counting, 11, 10 and 10 at a time. */
 static uint32_t kth_largest(size_t n, const float *x, size_t k, size_t *equal)
 {
+    float    some[FEW + 1]; /* gather() writes beyond what it keeps */
     uint32_t known = 0, mask = 0;
     for (int shift = 20; shift >= 0; shift -= 10) {
-        size_t   count[2048] = {0};
-        uint32_t b           = (UINT32_C(1) << (31 - shift > 11 ? 10 : 11)) - 1;
-        for (size_t i = 0; i < n; i++) {
-            uint32_t m = magnitude(x[i]);
-            if ((m & mask) == known) count[m >> shift & b]++;
-        }
+        const uint32_t top            = shift == 20 ? BUCKETS - 1 : BUCKETS / 2 - 1;
+        size_t         count[BUCKETS] = {0};
+        if (shift == 20)
+            count_upper(n, x, count);
+        else
+            for (size_t i = 0; i < n; i++)
+                if ((magnitude(x[i]) & mask) == known) count[magnitude(x[i]) >> shift & top]++;
+        uint32_t b = top;
         for (; count[b] < k; b--) k -= count[b];
         known |= b << shift;
-        mask = ~UINT32_C(0) << shift & ~SIGN;
+        mask |= top << shift;
+        if (shift == 20 && count[b] <= FEW) {
+            n = gather(n, x, mask, known, some);
+            x = some;
+        }
     }
     *equal = k;
     return known;
@@ -324,7 +367,7 @@ static size_t encode_topk(const asgdi_shape *s, uint32_t n, const uint32_t *row,
     uint32_t     least = kept > 0 ? kth_largest(floats, x, kept, &equal) : 0;
     if (least == 0) { /* zeros need not be told */
         kept -= equal;
-        equal = 0;
+        equal = kept;
         least = 1;
     }
     uint8_t *value = put(to, kept), *gap = value + kept * sizeof *x;
@@ -386,6 +429,7 @@ static bool decode_topk(const asgdi_shape *s, bytes_left *b, uint32_t *n, uint32
 size_t asgdi_encode_bound(asgdi_coding c, const asgdi_shape *s, uint32_t n)
 {
     uint64_t bytes;
+    c = kind_of(c, s);
     if (c == ASGDI_TOPK) {
         uint64_t kept = tenth((uint64_t)n * s->stride);
         bytes         = bytes_of(kept) + kept * sizeof(float) +
@@ -399,6 +443,7 @@ size_t asgdi_encode_bound(asgdi_coding c, const asgdi_shape *s, uint32_t n)
 size_t asgdi_encode(asgdi_coding c, const asgdi_shape *s, uint32_t n, const uint32_t *row,
                     const float *x, uint8_t *to)
 {
+    c = kind_of(c, s);
     if (c == ASGDI_TOPK) return encode_topk(s, n, row, x, to);
     uint8_t     *at     = encode_keys(s, n, row, to);
     const size_t floats = (size_t)n * s->stride;
@@ -407,7 +452,7 @@ size_t asgdi_encode(asgdi_coding c, const asgdi_shape *s, uint32_t n, const uint
     else if (c == ASGDI_FP16)
         encode_fp16(floats, x, at);
     else if (c == ASGDI_INT8)
-        encode_int8(s, floats, x, at);
+        encode_int8(floats / s->pad, s->pad, x, at);
     else if (floats > 0)
         memcpy(at, x, floats * sizeof *x);
     return (size_t)(at - to) + (size_t)bytes_of_floats(c, s, n);
@@ -416,6 +461,7 @@ size_t asgdi_encode(asgdi_coding c, const asgdi_shape *s, uint32_t n, const uint
 bool asgdi_decode(asgdi_coding c, const asgdi_shape *s, const uint8_t *from, size_t bytes,
                   uint32_t *n, uint32_t *row, float *x)
 {
+    c = kind_of(c, s);
     if (bytes == 0) return false;
     bytes_left b = {from, from + bytes};
     if (c == ASGDI_TOPK) return decode_topk(s, &b, n, row, x);
@@ -426,7 +472,7 @@ bool asgdi_decode(asgdi_coding c, const asgdi_shape *s, const uint8_t *from, siz
     else if (c == ASGDI_FP16)
         decode_fp16(floats, b.at, x);
     else if (c == ASGDI_INT8)
-        decode_int8(s, floats, b.at, x);
+        decode_int8(floats / s->pad, s->pad, b.at, x);
     else if (floats > 0)
         memcpy(x, b.at, floats * sizeof *x);
     return true;

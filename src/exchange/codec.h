@@ -15,11 +15,11 @@ typedef enum asgdi_coding {
     ASGDI_FLOAT32, /* exact */
     ASGDI_BF16,    /* rounded to nearest, ties to even */
     ASGDI_FP16, /* the same; what is too large becomes the largest finite number, what is below 2^-25 zero */
-    ASGDI_INT8, /* -127..127 times a scale of each row's each part: worth it for parts of 8 floats or more */
+    ASGDI_INT8, /* -127..127 times a scale of each row's each part; exact where parts are one float */
     ASGDI_TOPK, /* the largest tenth of all floats by magnitude, exact, with their places; the others are zero */
     ASGDI_CODINGS
 } asgdi_coding;
-/* Infinity and NaN: the 2-byte kinds keep them; with int8, all of the part becomes NaN; the largest tenth counts
+/* Infinity and NaN: the 2-byte kinds keep them; with int8, all of a longer part becomes NaN; the largest tenth counts
  * them as largest.  So who gets them sees that something is wrong. */
 
 /* Rows of `stride` floats, made of parts of `pad` floats (w, then the rule's slots), each with its own scale.
@@ -41,8 +41,8 @@ size_t asgdi_encode(asgdi_coding c, const asgdi_shape *s, uint32_t n, const uint
 bool asgdi_decode(asgdi_coding c, const asgdi_shape *s, const uint8_t *from, size_t bytes,
                   uint32_t *n, uint32_t *row, float *x);
 
-const char      *
-asgdi_coding_name(asgdi_coding c); /* "none", "bf16", "fp16", "int8", "topk"; else NULL */
-bool asgdi_coding_parse(const char *text, asgdi_coding *out);
+/* "none", "bf16", "fp16", "int8", "topk"; NULL for what is none of them. */
+const char *asgdi_coding_name(asgdi_coding c);
+bool        asgdi_coding_parse(const char *text, asgdi_coding *out);
 
 #endif

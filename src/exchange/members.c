@@ -79,17 +79,14 @@ static void declare(asgdi_exchange *x)
             send_view(x, q);
 }
 
-static void hello(asgdi_exchange *x)
+static void hello(asgdi_exchange *x, uint32_t to)
 {
     const uint32_t n = (uint32_t)strlen(x->c.about);
-    for (uint32_t q = 0; q < x->c.size; q++) {
-        asgdi_writer w;
-        if (q == x->c.self || !asgdi_set_has(&x->in, q)) continue;
-        if (!asgdi_x_frame(x, ASGDI_HELLO, 4 + n, &w)) return;
-        asgdi_put_u32(&w, n);
-        asgdi_put(&w, x->c.about, n);
-        asgdi_x_post(x, q, &w);
-    }
+    asgdi_writer   w;
+    if (!asgdi_x_frame(x, ASGDI_HELLO, 4 + n, &w)) return;
+    asgdi_put_u32(&w, n);
+    asgdi_put(&w, x->c.about, n);
+    asgdi_x_post(x, to, &w);
 }
 
 enum { IDLE = 1, ENDING = 2, SAVED = 4, WAITS = 8 };
@@ -109,7 +106,8 @@ void asgdi_members_beat(asgdi_exchange *x)
     x->beat_now     = false;
     x->told_waits   = waits(x);
     if (x->stage == ASGDI_JOINING) {
-        hello(x);
+        for (uint32_t q = 0; q < x->c.size; q++)
+            if (q != x->c.self && asgdi_set_has(&x->in, q)) hello(x, q);
         return;
     }
     if (asgdi_x_keeper(x) == x->c.self && x->supply.serving)
@@ -158,10 +156,16 @@ static void greet(asgdi_exchange *x, uint32_t from, uint64_t about, const char *
         x->peer[from].greeted = true;
         return;
     }
+    hello(x, from); /* for it to see that too: this process says nothing more */
+    const char *ours = x->c.about;
+    size_t      at   = 0;
+    while (text[at] && text[at] == ours[at]) at++;
+    while (at > 0 && text[at - 1] != ';') at--;
     asgdi_x_fail(x,
-                 "processes were started with different data or options; process %u has: %s; "
-                 "process %u has: %s",
-                 x->c.self, x->c.about, from, text);
+                 "processes were started with different data or options; process %u has%s%.*s, "
+                 "process %u has%s%.*s",
+                 x->c.self, ours[at] == ' ' ? "" : " ", (int)strcspn(ours + at, ";"), ours + at,
+                 from, text[at] == ' ' ? "" : " ", (int)strcspn(text + at, ";"), text + at);
 }
 
 static uint64_t hash_text(const char *text, size_t n)
