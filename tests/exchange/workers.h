@@ -67,6 +67,7 @@ typedef struct cluster_config {
     double   correcting;        /* longest time from corrections to their being made */
     double   saving; /* longest time from the speaker's having finished to its having saved */
     bool     finish_updates; /* workers that are to stop finish them */
+    double   poison;         /* how often what is added is not a number */
     double   snapshots;      /* how often, in steps of a process */
     uint32_t late;           /* examples that are told to be done so many later */
     fault    fault[MOST_FAULTS];
@@ -149,7 +150,15 @@ static inline double draw_01(uint64_t seed, uint64_t stream, uint64_t i)
     return (double)asgdi_uniform(draw_bits(seed, stream, i));
 }
 
-enum { STREAM_TOUCH = 1, STREAM_START, STREAM_SPEED, STREAM_BURST, STREAM_STEP, STREAM_SCENARIO };
+enum {
+    STREAM_TOUCH = 1,
+    STREAM_START,
+    STREAM_SPEED,
+    STREAM_BURST,
+    STREAM_STEP,
+    STREAM_SCENARIO,
+    STREAM_POISON
+};
 
 static inline touch example_touches(const cluster_config *c, uint64_t e, uint32_t i)
 {
@@ -257,13 +266,25 @@ static inline double member_rate(const cluster *c, uint32_t q)
     return rate;
 }
 
+static inline asgdk_merge merge_of(const asgdi_params *p, size_t part)
+{
+    return part == 0 ? p->slots.w : p->slots.slot[part - 1];
+}
+
+/* Derived parts are for the rule to compute: nobody exchanges them, and nothing is added to them here. */
+static inline void touch_row(const asgdi_params *p, const touch *t, bool poison)
+{
+    const asgdi_table *table = &p->table[t->table];
+    float             *row   = table->master + t->row * table->stride + t->column;
+    for (size_t part = 0; part * table->pad < table->stride; part++)
+        if (merge_of(p, part) != ASGDK_DERIVED) row[part * table->pad] += poison ? NAN : t->by;
+}
+
 static inline void add_example(cluster *c, member *m, uint64_t e)
 {
     for (uint32_t i = 0; i < c->c.touched; i++) {
-        touch              t     = example_touches(&c->c, e, i);
-        const asgdi_table *table = &m->w.table[t.table];
-        for (size_t part = 0; part < table->stride; part += table->pad)
-            table->master[t.row * table->stride + part + t.column] += t.by;
+        touch t = example_touches(&c->c, e, i);
+        touch_row(&m->w, &t, draw_01(c->c.seed, STREAM_POISON, e * MOST_TOUCHED + i) < c->c.poison);
     }
     if (m->n_done == m->order_room) {
         m->order_room  = m->order_room ? 2 * m->order_room : 256;
@@ -353,7 +374,9 @@ static inline void see_round(cluster *c, uint32_t q)
 {
     member               *m = &c->member[q];
     asgdi_exchange_counts n;
-    if (c->c.exchange.clock != ASGDI_CLOCK_SYNC || c->c.exchange.backup || !c->c.lag_holds) return;
+    if (c->c.exchange.clock != ASGDI_CLOCK_SYNC || c->c.exchange.backup || !c->c.lag_holds ||
+        c->c.rule == ASGD_RULE_rmsprop) /* means are rounded */
+        return;
     asgdi_exchange_count(m->x, &n);
     if (n.rounds >= ROUNDS || n.rounds == m->round) return;
     m->round           = n.rounds;
