@@ -239,7 +239,7 @@ static inline void roll_flavour(dice *d, cluster_config *c)
         x->merging = ASGDI_MERGE_MEAN;
     } else if (p < 0.94) {
         x->merging = ASGDI_MERGE_ELASTIC;
-        x->elastic = roll_between(d, 0.1, 0.9);
+        x->elastic = roll_between(d, 0.1, 0.9) / c->size; /* more does not converge */
     } else if (p < 0.95) {
         x->outer_momentum = 0.5;
     } else if (p < 0.97) {
