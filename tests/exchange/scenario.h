@@ -161,8 +161,16 @@ static inline void roll_faults(dice *d, cluster_config *c, seed_kind k)
     }
     if (k != KIND_NONE) c->net.ordered = roll_is(d, 0.3);
 
-    c->may_be_out = k == KIND_LONG_CUT || k == KIND_LONG_PAUSE;
+    c->may_be_out = k == KIND_LONG_CUT || k == KIND_LONG_PAUSE || k == KIND_MIXED;
     c->may_split  = k == KIND_LONG_CUT;
+    if (c->may_be_out && roll_is(d, 0.4)) { /* news of views come late, in any order */
+        c->net.law   = (asgdi_simlaw)(roll(d) % ASGDI_SIMLAW_HEAVY);
+        c->net.delay = roll_log(d, 5e-3, 8e-2);
+        if (roll_is(d, 0.5)) {
+            roll_loss(d, c);
+            c->may_split = true; /* that the others go on without it may never be heard */
+        }
+    }
     switch (k) {
     case KIND_LOSS: roll_loss(d, c); break;
     case KIND_SHORT_CUT: roll_cut(d, c, dead * roll_between(d, 0.05, 0.5)); break;
