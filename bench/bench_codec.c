@@ -13,7 +13,7 @@
 #include "base/rng.h"
 #include "exchange/codec.h"
 
-enum { FLOATS = 1 << 16, REPEATS = 30, CALLS = 20 };
+enum { FLOATS = 1 << 16, REPEATS = 200, CALLS = 2 };
 
 static float    x[FLOATS], y[FLOATS];
 static uint32_t row[2 * FLOATS], got[2 * FLOATS];

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Click prediction beside xLearn, libFFM and Vowpal Wabbit: the same files, one run after another.
 
-usage: clicks.py tune|speed|share|text|animals|quality [--asgd PROGRAM] [--work FOLDER] [--runs N] ...
+usage: clicks.py tune|speed|share|text|animals|quality|progressive [--asgd PROGRAM] [--work FOLDER] [--runs N] ...
 
   tune     validation logloss of every program and model over the same grid of step sizes
   speed    training alone, examples/s, 1 and 2 threads, each program at its best step size
@@ -9,6 +9,7 @@ usage: clicks.py tune|speed|share|text|animals|quality [--asgd PROGRAM] [--work 
   text     from text to a saved model: parse, 3 passes, save; memory
   animals  Vowpal Wabbit's own ground: text with an A-B interaction, one pass, and prediction
   quality  what the defaults reach on the real data sets
+  progressive  loss of one pass at the default step size and at multiples of the usual one
 
 Data are made by `asgd synth clicks` (400,000 rows for training, 100,000 for validation, 2.7 million
 features) in the work folder.  Rivals are built by you, outside; name them by --xlearn FOLDER (with
@@ -337,6 +338,7 @@ def quality(o):
     jobs = (
         ("linear", f"{d}/a9a/a9a.xz", f"{d}/a9a/a9a.t.xz"),
         ("linear", f"{d}/reuters-money-fx/reuters.trn.bz2", f"{d}/reuters-money-fx/reuters.tst.bz2"),
+        ("linear", f"{d}/flight-delays/flight_delays_train.csv.gz", f"{d}/flight-delays/flight_delays_valid.csv.gz"),
         ("fm", f"{d}/flight-delays/flight_delays_train.csv.gz", f"{d}/flight-delays/flight_delays_valid.csv.gz"),
         ("ffm", f"{d}/flight-delays/flight_delays_train.csv.gz", f"{d}/flight-delays/flight_delays_valid.csv.gz"),
         ("linear", f"{d}/criteo-10k/train.txt.gz", f"{d}/criteo-10k/test.txt.gz"),
@@ -358,9 +360,34 @@ def quality(o):
               + " | ".join("" if c is None else f"{c:.4f}" for c in cells) + " |", flush=True)
 
 
+def progressive(o):
+    d = o.data
+    sets = {"reuters": f"{d}/reuters-money-fx/reuters.trn.bz2", "clicks, 5 fields": 5, "clicks, 10 fields": 10,
+            "flight-delays": f"{d}/flight-delays/flight_delays_train.csv.gz", "a9a": f"{d}/a9a/a9a.xz",
+            "clicks, 20 fields": 20, "criteo-10k": f"{d}/criteo-10k/train.txt.gz", "clicks, 39 fields": 39}
+    usual = {"linear": 0.05, "fm": 0.2, "ffm": 0.02}
+    times = 1, 1.5, 2, 3, 5, 7, 10, 15
+    print("| model | data | default | its loss | " + " | ".join(f"{t}x" for t in times) + " |\n|---|---|---|---|"
+          + "---|" * len(times))
+    for model in o.models.split(","):
+        for name, path in sets.items():
+            if model == "ffm" and name in ("reuters", "a9a"):  # no fields
+                continue
+            if isinstance(path, int):
+                fields, path = path, f"{o.work}/clicks{path}.ffm"
+                if not os.path.exists(path):
+                    run([o.asgd, "synth", "clicks", "-o", path, "--rows", 200000, "--fields", fields, "--seed", 3])
+            command = [o.asgd, "train", model, "--train", path, "--cache", f"{o.work}/cache", "--progressive", "--mode",
+                       "sequential", "--quiet", "--json"]
+            r = json.loads(run(command))
+            losses = [json.loads(run([*command, "--lr", usual[model] * t]))["online_loss"] for t in times]
+            print(f"| {model} | {name} | {r['lr'] / usual[model]:.1f}x | {r['online_loss']:.4f} | "
+                  + " | ".join(f"{x:.4f}" for x in losses) + " |", flush=True)
+
+
 def main():
     p = argparse.ArgumentParser(usage=__doc__)
-    p.add_argument("what", choices=["tune", "speed", "share", "text", "animals", "quality"])
+    p.add_argument("what", choices=["tune", "speed", "share", "text", "animals", "quality", "progressive"])
     p.add_argument("--asgd", default=f"{HERE}/../build/release/asgd")
     p.add_argument("--data", default=os.environ.get("ASGD_DATA", f"{HERE}/../../shared/data"))
     p.add_argument("--work", default="/tmp/asgd-clicks")
@@ -375,7 +402,7 @@ def main():
     o.asgd = os.path.abspath(o.asgd)
     text_ = run([o.asgd, "inspect", "--machine"]).strip().replace("\n", "; ")
     print(f"Machine: {text_}\n")
-    if o.what not in ("animals", "quality"):
+    if o.what not in ("animals", "quality", "progressive"):
         make(o)
     os.makedirs(o.work, exist_ok=True)
     globals()[o.what](o)

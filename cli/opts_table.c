@@ -154,8 +154,9 @@ const opt_spec opt_table[] = {
      .choices = "shuffle,file"},
     {"progressive", LEARNING, LEARN, OPT_FLAG, AT(progressive),
      .help =
-         "one pass in the order of the file, with ten times the default lr; tells the mean loss "
-         "of every example just before the model learns from it (progressive validation)"},
+         "one pass in the order of the file, with up to ten times the default lr where examples "
+         "are short; tells the mean loss of every example just before the model learns from it "
+         "(progressive validation)"},
     {"seed", LEARNING, LEARN | CMD_SYNTH, OPT_WHOLE, AT(seed), .arg = "N", .fallback = "0",
      .help = "of everything random", .low = 0, .high = 18446744073709551615.0},
     {"workers", WORKERS, CMD_TRAIN | CMD_COMPARE | USE | CMD_INSPECT | CMD_RECOMMEND, OPT_WHOLES,

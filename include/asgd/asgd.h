@@ -564,8 +564,8 @@ typedef struct asgd_config {
     double        warmup;       /* part of the run, 0..1, in which lr rises from 0 */
     asgd_order    order;
     asgd_blocks   blocks;
-    /* one pass in the order of the file, with ten times the default lr; result.online_loss is then the progressive validation loss
-     * (Blum, Kalai, Langford 1999) */
+    /* one pass in the order of the file, with up to ten times the default lr where examples are short;
+     * result.online_loss is then the progressive validation loss (Blum, Kalai, Langford 1999) */
     bool progressive;
 
     uint32_t merge; /* replica, hot: examples of a worker between merges; 0: chosen */

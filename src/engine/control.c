@@ -46,7 +46,7 @@ static asgdi_sums add_up(asgdi_run *r)
     s.examples += r->before.examples;
     s.dropped += r->before.dropped;
     if (r->joint) { /* examples that others did again, after a process was lost, are over the total */
-        s.examples = asgdi_load_relaxed(&r->joint->examples);
+        s.examples = r->before.examples + asgdi_load_relaxed(&r->joint->examples);
         if (s.examples > r->total) s.examples = r->total;
     }
     return s;
@@ -224,6 +224,33 @@ static asgd_status checkpoint_now(asgdi_control *c)
     return s;
 }
 
+/* ---- checkpoints of a group: of a snapshot of what all have learnt, while they go on ---- */
+
+static asgd_status save_shared(asgdi_control *c, float *const *rows, const asgdi_ranges *done)
+{
+    const asgdi_state state = {.examples       = asgdi_ranges_count(done),
+                               .seconds        = seconds_at(c, asgdi_now()),
+                               .next_eval      = c->next_eval,
+                               .best_loss      = c->best_kept ? c->best_loss : NAN,
+                               .without_better = c->without_better};
+    c->asked_at             = 0;
+    c->saved_at             = asgdi_now();
+    return asgdi_resume_save_shared(c->run, rows, done, &state);
+}
+
+static asgd_status checkpoint_shared(asgdi_control *c, double now, double every)
+{
+    float *const       *rows;
+    const asgdi_ranges *done;
+    if (!speaks(c->run)) return ASGD_OK;
+    if (c->asked_at > 0)
+        return asgdi_joint_snapshot(c->run, &rows, &done) ? save_shared(c, rows, done) : ASGD_OK;
+    if (now - c->saved_at < every) return ASGD_OK;
+    asgdi_joint_ask_snapshot(c->run);
+    c->asked_at = now;
+    return ASGD_OK;
+}
+
 /* ---- the loop ---- */
 
 static asgd_status wait_until_ready(asgdi_run *r)
@@ -274,7 +301,9 @@ static asgd_status loop(asgdi_control *c)
             } else if (seconds - c->point_seconds >= report_every) {
                 ASGD_TRY(add_point(c, &s, seconds, NULL));
             }
-            if (!c->ending && g->checkpoint && now - c->saved_at >= save_every)
+            if (!c->ending && g->checkpoint && r->joint)
+                ASGD_TRY(checkpoint_shared(c, now, save_every));
+            else if (!c->ending && g->checkpoint && now - c->saved_at >= save_every)
                 ASGD_TRY(checkpoint_now(c));
         }
         asgdi_sleep(c->gated ? 200e-6 : 2e-3);
@@ -335,7 +364,11 @@ asgd_status asgdi_control_loop(asgdi_control *c)
     c->result->dropped  = sums.dropped;
     c->result->epochs   = (double)sums.examples / (double)r->examples;
     if (s) return s;
-    if (r->config->checkpoint) ASGD_TRY(save_checkpoint(c));
+    if (r->config->checkpoint && r->joint) {
+        if (speaks(r)) ASGD_TRY(save_shared(c, NULL, &r->joint->done));
+    } else if (r->config->checkpoint) {
+        ASGD_TRY(save_checkpoint(c));
+    }
     if (c->result->end == ASGD_END_TARGET && (!r->joint || c->target_kept))
         return ASGD_OK; /* evaluated when it was reached */
     if (r->config->valid && speaks(r)) return evaluate(c, &sums, c->result->seconds, 0, true);

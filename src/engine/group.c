@@ -17,14 +17,15 @@
 #include "base/sys.h"
 #include "engine/run.h"
 
-static const double REST_LEAST = 20e-6; /* seconds between turns */
-static const double REST_MOST  = 2e-3;
+static const double REST_LEAST = 100e-6; /* seconds between turns */
+static const double REST_MOST  = 500e-6;
 static const double STOCK_SECONDS =
     0.02; /* of work in the workers' stock, and of a piece half of it */
 static const double RATE_SECONDS  = 0.02; /* of work that a rate is measured over */
 static const double RATE_FIRST    = 1e-4; /* the first one, that there is one */
 static const double CLOSE_SECONDS = 5;
 static const double POLL_SECONDS  = 1e-3;
+static const double HERE_SECONDS  = 0.25;
 
 enum {
     FRAMES     = 256, /* taken in one turn */
@@ -50,10 +51,13 @@ struct asgd_group {
     double          rate;  /* examples/s of this process; 0: not known yet */
     asgdi_range     lease; /* part of one that the stock had no room for */
     bool            called, asked, ended, still;
-    double          began, cost_from;
+    double          began;
+    double          cost;      /* seconds of a core, of turns in which something happened */
     double          rate_busy; /* seconds of workers when the rate was measured last */
     uint64_t        rate_done; /* examples */
     uint32_t        lost, turns_over;
+    uint32_t        snapshot; /* the last one begun */
+    double          here_at;  /* when the others are to be told next that it is there */
 };
 
 /* ---- what workers have done ---- */
@@ -103,7 +107,7 @@ static void look_at_workers(asgd_group *g, double now)
 {
     asgdi_run     *r     = g->driven->run;
     const bool     ended = workers_ended(g); /* before their last progress is looked at */
-    asgdi_progress p     = {.cost = asgdi_thread_seconds() - g->cost_from};
+    asgdi_progress p     = {.cost = g->cost};
     asgdi_range    done;
     for (uint32_t i = 0; i < r->workers; i++) {
         asgdi_worker *w = &r->worker[i];
@@ -225,6 +229,11 @@ static void command(asgd_group *g)
         asgdi_exchange_stop(g->exchange, why);
         g->asked = true;
     }
+    const uint32_t asked = asgdi_load_acquire(&j->snapshot_asked);
+    if (asked != g->snapshot) asgdi_exchange_snapshot_begin(g->exchange);
+    g->snapshot = asked;
+    if (asked && asgdi_exchange_snapshot_ready(g->exchange))
+        asgdi_store_release(&j->snapshot_ready, asked);
     asgdi_store_release(&j->allowance, asgdi_exchange_allowance(g->exchange));
     const uint32_t stopped = asgdi_exchange_stopped(g->exchange);
     if (stage > ASGDI_TRAINING || stopped) asgdi_tell(j->run, ASGDI_STOP);
@@ -255,7 +264,8 @@ static void begin(asgd_group *g, asgdi_joint *j)
     g->lease    = (asgdi_range){0};
     g->called = g->asked = g->ended = g->still = false;
     g->began                                   = asgdi_now();
-    g->cost_from                               = asgdi_thread_seconds();
+    g->cost                                    = 0;
+    g->snapshot                                = 0;
     g->rate_busy                               = 0;
     g->rate_done                               = 0;
 }
@@ -266,10 +276,24 @@ static void let_go(asgd_group *g)
     asgdi_joint *j = g->driven;
     asgdi_exchange_count(g->exchange, &j->counts);
     snprintf(j->why, sizeof j->why, "%s", asgdi_exchange_why(g->exchange));
+    (void)asgdi_ranges_add_all(&j->done,
+                               asgdi_exchange_done_set(g->exchange)); /* or less is known */
     g->driven         = NULL;
     g->reader->access = NULL;
     atomic_store_explicit(&g->joint, NULL, memory_order_relaxed);
     asgdi_store_release(&j->let_go, 1);
+}
+
+/* Others may have begun, and would give up one that is not heard of. */
+static void tell_here(asgd_group *g, double now)
+{
+    asgdi_link *l = g->link;
+    if (now < g->here_at) return;
+    g->here_at = now + HERE_SECONDS;
+    for (uint32_t q = 0; q < l->size; q++) {
+        asgdi_frame *f = q == l->self ? NULL : asgdi_exchange_here(l->self, l->run);
+        if (f) l->send(l, q, f);
+    }
 }
 
 /* true: something happened. */
@@ -280,7 +304,10 @@ static bool turn(asgd_group *g)
     bool         busy = false;
     if (j && !g->driven) begin(g, j);
     busy = receive(g, now);
-    if (!g->exchange) return busy;
+    if (!g->exchange) {
+        tell_here(g, now);
+        return busy;
+    }
     if (g->driven) look_at_workers(g, now);
     if (asgdi_load_relaxed(&g->save) && !asgdi_exchange_is_saved(g->exchange))
         asgdi_exchange_saved(g->exchange);
@@ -320,7 +347,10 @@ static void *thread_of(void *group)
     asgdi_store_release(&g->ready, 1);
     if (g->status) return NULL;
     for (double rest = REST_LEAST; !is_done(g);) {
-        rest = turn(g) ? REST_LEAST : rest < REST_MOST ? 1.5 * rest : rest;
+        const double began = asgdi_thread_seconds();
+        const bool   busy  = turn(g);
+        if (busy) g->cost += asgdi_thread_seconds() - began;
+        rest = busy ? REST_LEAST : rest < REST_MOST ? 1.5 * rest : rest;
         g->link->rest(g->link, rest);
     }
     const bool bad = g->exchange && asgdi_exchange_stage(g->exchange) > ASGDI_FINISHED;

@@ -69,6 +69,21 @@ static void describe(const asgdi_run *r, char *text, size_t bytes)
 
 /* ---- settings ---- */
 
+/* Updates that a process may make beyond those that are known to be in the masters.  Deltas are added up: P of them
+ * that each have gone all the way to a minimum overshoot it by P - 1 times.  What all processes together have on
+ * their way has therefore to shrink as they get more.  Two bear a good deal; the constants are measured
+ * (docs/decisions/020). */
+static uint64_t choose_ahead(const asgdi_run *r, uint32_t processes)
+{
+    enum { DEEP_UPDATES = 240, EXAMPLES = 1 << 16 };
+    if (r->mode == ASGD_SYNC || processes < 2) return 0;
+    if (r->config->local_steps) return 2 * (uint64_t)r->config->local_steps;
+    const uint32_t pairs = processes * processes;
+    const uint32_t ahead =
+        asgdi_is_deep(&r->model->params) ? DEEP_UPDATES / pairs : EXAMPLES / pairs / r->batch;
+    return ahead > 2 ? ahead : 2;
+}
+
 static asgd_status check(const asgdi_run *r)
 {
     const asgd_config *c = r->config;
@@ -78,11 +93,6 @@ static asgd_status check(const asgdi_run *r)
     if (c->progressive)
         return ASGD_FAIL(EINVAL, "progressive validation is one pass of one process: leave out "
                                  "progressive, or the group");
-    if (c->checkpoint)
-        return ASGD_FAIL(EINVAL,
-                         "checkpoint %s: runs of a group cannot be saved and resumed yet; "
-                         "leave it out",
-                         c->checkpoint);
     if (r->mode == ASGD_SYNC && c->max_lag)
         return ASGD_FAIL(EINVAL, "max_lag %llu: mode sync has no lag; leave one of them out",
                          (unsigned long long)c->max_lag);
@@ -125,17 +135,19 @@ static asgdi_exchange_config settings(const asgdi_run *r)
                             : c->max_lag ? ASGDI_CLOCK_LAG
                                          : ASGDI_CLOCK_ASYNC,
            .max_lag       = c->max_lag,
-           .local_steps   = c->local_steps ? c->local_steps
-                            : sync         ? 1
-                                           : 0,
-           .share         = 0.1,
+           .local_steps   = c->local_steps,
+           .ahead         = choose_ahead(r, link->size),
+           .ranked        = !r->source->schema.dense && r->source->encoding != NULL,
+           .share         = 0.05,
            .round_least   = 5e-3,
            .round_most    = 0.25,
            .merging       = merging_of(r),
            .elastic       = 0.9 / link->size,
            .coding        = (asgdi_coding)c->compress,
            .backup        = c->backup,
-           .damp          = r->damp,
+           .damp          = c->damp > 0   ? c->damp
+                            : c->damp < 0 ? INFINITY
+                                          : 16,
            .drop          = INFINITY,
            .clip          = INFINITY,
            .heartbeat     = c->heartbeat > 0 ? c->heartbeat : 0.25,
@@ -165,13 +177,18 @@ asgd_status asgdi_joint_new(asgdi_run *r)
     asgdi_rule_step(&r->rule, r->lr, 1, &step);
     j->run        = r;
     j->rate_least = 2.0 * r->workers * r->batch / CHUNK_SECONDS;
-    r->bounded    = r->mode == ASGD_SYNC || r->config->max_lag > 0;
+    r->bounded    = true;
     ASGD_TRY(asgdi_access_init(&j->access, p, r->locks, r->n_own, r->k, &step));
     j->reader->access = &j->access;
     asgdi_store_relaxed(&j->stock.most, r->batch * (r->batch < 64 ? 64 / r->batch : 1));
-    r->leases.stock                 = &j->stock;
-    const asgdi_exchange_config set = settings(r);
-    return asgdi_exchange_new(&j->exchange, &set, p, read_rows, j->reader);
+    r->leases.stock            = &j->stock;
+    asgdi_exchange_config set  = settings(r);
+    asgdi_ranges          done = {0};
+    asgd_status           s    = asgdi_resume_done(r, &done);
+    set.done                   = &done;
+    if (!s) s = asgdi_exchange_new(&j->exchange, &set, p, read_rows, j->reader);
+    j->before = done;
+    return s;
 }
 
 void asgdi_joint_free(asgdi_run *r)
@@ -181,6 +198,8 @@ void asgdi_joint_free(asgdi_run *r)
     asgdi_exchange_free(j->exchange);
     asgdi_free(j->reader);
     asgdi_access_free(&j->access);
+    asgdi_ranges_free(&j->done);
+    asgdi_ranges_free(&j->before);
     asgdi_free(j);
     r->joint = NULL;
 }
@@ -226,6 +245,20 @@ asgd_status asgdi_joint_end(asgdi_run *r, bool wait)
     return why & ASGDI_WHY_FAILED ? failed_there(r, why) : ASGD_OK;
 }
 
+void asgdi_joint_ask_snapshot(asgdi_run *r)
+{
+    asgdi_add_acq_rel(&r->joint->snapshot_asked, 1);
+}
+
+bool asgdi_joint_snapshot(asgdi_run *r, float *const **rows, const asgdi_ranges **done)
+{
+    asgdi_joint   *j     = r->joint;
+    const uint32_t asked = asgdi_load_relaxed(&j->snapshot_asked);
+    if (asked == 0 || asgdi_load_acquire(&j->snapshot_ready) != asked) return false;
+    asgdi_exchange_snapshot(j->exchange, rows, done);
+    return true;
+}
+
 void asgdi_joint_result(const asgdi_run *r, asgd_result *out)
 {
     const asgdi_joint           *j = r->joint;
@@ -241,6 +274,11 @@ void asgdi_joint_result(const asgdi_run *r, asgd_result *out)
                                 .dropped   = c->dropped + c->quarantined,
                                 .tau_mean  = c->tau_count > 0 ? c->tau_sum / c->tau_count : 0,
                                 .tau_max   = c->tau_max};
+    if (out->end == ASGD_END_EPOCHS && c->learnt_least <= c->learnt_most) {
+        const uint64_t due = r->total - asgdi_ranges_count(&j->before);
+        x->repeated        = c->learnt_most > due ? c->learnt_most - due : 0;
+        x->missing         = c->learnt_least < due ? due - c->learnt_least : 0;
+    }
     for (uint32_t i = 0; i < r->workers; i++) {
         x->stall_seconds += r->worker[i].stall;
         x->wait_seconds += r->worker[i].wait;

@@ -24,8 +24,9 @@ typedef struct asgdi_joint {
     asgdi_access      access; /* the group's thread's */
     bool              driven; /* it was handed over */
     double rate_least; /* examples/s to ask for work by: each worker is to have a step or two */
-    asgdi_stock stock;
-    asgdi_pause pause;
+    asgdi_stock  stock;
+    asgdi_ranges before; /* positions that the run this one goes on from had done */
+    asgdi_pause  pause;
 
     /* told by the group's thread */
     _Alignas(ASGDI_LINE) asgdi_u32 stage; /* asgdi_stage */
@@ -40,7 +41,11 @@ typedef struct asgdi_joint {
     asgdi_u32 stop;  /* end it, for this reason */
     asgdi_u32 leave; /* let go of this */
 
+    /* a snapshot for a checkpoint: number of the last one asked for, of the last one that is there */
+    asgdi_u32 snapshot_asked, snapshot_ready;
+
     /* of the end; written before let_go */
+    asgdi_ranges          done; /* positions, as far as this process knows */
     asgdi_exchange_counts counts;
     bool                  joined; /* the run began */
     uint32_t              lost;   /* processes */
@@ -58,7 +63,10 @@ void asgdi_joint_stop(struct asgdi_run *r, uint32_t why);
  * was given.  The parameters are final then.  Fails where the run did: ELOST, or what another process
  * failed with.  wait: false: leaves at once. */
 asgd_status asgdi_joint_end(struct asgdi_run *r, bool wait);
-void        asgdi_joint_result(const struct asgdi_run *r, asgd_result *out);
-void        asgdi_joint_free(struct asgdi_run *r);
+/* Whether a snapshot is there that was asked for: then what it holds, until the next one is asked for. */
+void asgdi_joint_ask_snapshot(struct asgdi_run *r);
+bool asgdi_joint_snapshot(struct asgdi_run *r, float *const **rows, const asgdi_ranges **done);
+void asgdi_joint_result(const struct asgdi_run *r, asgd_result *out);
+void asgdi_joint_free(struct asgdi_run *r);
 
 #endif

@@ -22,6 +22,18 @@ static int append_range(json_t *list, uint64_t lo, uint64_t hi)
     return json_array_append_new(list, json_pack("[I,I]", (json_int_t)lo, (json_int_t)hi));
 }
 
+/* What is not done below the last position that is. */
+static json_t *gaps(const asgdi_ranges *done)
+{
+    json_t *list = json_array();
+    int     bad  = list == NULL;
+    for (uint32_t i = 0; i < done->n; i++)
+        bad |= append_range(list, i ? done->range[i - 1].hi : 0, done->range[i].lo);
+    if (!bad) return list;
+    json_decref(list);
+    return NULL;
+}
+
 static json_t *open_ranges(asgdi_run *r)
 {
     json_t *list = json_array();
@@ -53,9 +65,10 @@ static json_t *rounds(asgdi_run *r)
     return list;
 }
 
-static json_t *state_of(asgdi_run *r, const asgdi_state *s)
+/* Takes hold of open and steps. */
+static json_t *state_of(asgdi_run *r, const asgdi_state *s, uint64_t next, json_t *open,
+                        json_t *steps)
 {
-    uint64_t next = asgdi_load_relaxed(&r->leases.next);
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:f, s:I, s:o?, s:I, "
         "s:o, s:o, s:o*}",
@@ -66,14 +79,14 @@ static json_t *state_of(asgdi_run *r, const asgdi_state *s)
         (json_int_t)next, "examples", (json_int_t)s->examples, "dropped", (json_int_t)s->dropped,
         "seconds", s->seconds, "next_eval", (json_int_t)s->next_eval, "best_loss",
         isfinite(s->best_loss) ? json_real(s->best_loss) : NULL, "without_better",
-        (json_int_t)s->without_better, "open", open_ranges(r), "steps", steps(r), "rounds",
-        rounds(r));
+        (json_int_t)s->without_better, "open", open, "steps", steps, "rounds", rounds(r));
 }
 
 asgd_status asgdi_resume_save(asgdi_run *r, const asgdi_state *state)
 {
-    json_t *json = state_of(r, state);
-    char   *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    json_t *json =
+        state_of(r, state, asgdi_load_relaxed(&r->leases.next), open_ranges(r), steps(r));
+    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(json);
     float *const **local = asgdi_calloc(r->workers, sizeof *local);
     asgd_status    s     = ASGD_FAIL(ENOMEM, "no memory to save a checkpoint");
@@ -85,6 +98,31 @@ asgd_status asgdi_resume_save(asgdi_run *r, const asgdi_state *state)
     asgdi_free((void *)local);
     free(text);
     return s;
+}
+
+asgd_status asgdi_resume_save_shared(asgdi_run *r, float *const *rows, const asgdi_ranges *done,
+                                     const asgdi_state *state)
+{
+    const uint64_t next = done->n ? done->range[done->n - 1].hi : 0;
+    json_t        *json = state_of(r, state, next, gaps(done), json_array());
+    char          *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    asgdi_params   now  = r->model->params;
+    asgd_status    s    = ASGD_FAIL(ENOMEM, "no memory to save a checkpoint");
+    json_decref(json);
+    for (int t = 0; rows && t < now.n_tables; t++) now.table[t].master = rows[t];
+    /* slots that belong to a worker are of no use to the others, and begin anew */
+    if (text) s = asgdi_checkpoint_save(r->config->checkpoint, &now, NULL, 0, text);
+    free(text);
+    return s;
+}
+
+asgd_status asgdi_resume_done(const asgdi_run *r, asgdi_ranges *out)
+{
+    const asgdi_leases *l    = &r->leases;
+    const uint64_t      next = atomic_load_explicit((asgdi_u64 *)&l->next, memory_order_relaxed);
+    bool                good = asgdi_ranges_add(out, (asgdi_range){0, next});
+    for (uint32_t i = 0; i < l->n_open && good; i++) good = asgdi_ranges_remove(out, l->open[i]);
+    return good ? ASGD_OK : ASGD_FAIL(ENOMEM, "no memory to resume");
 }
 
 /* ---- loading ---- */

@@ -4,6 +4,7 @@
 #define ASGDI_RESUME_H
 
 #include "base/status.h"
+#include "exchange/ranges.h"
 
 typedef struct asgdi_state {
     uint64_t examples, dropped; /* done */
@@ -17,6 +18,11 @@ struct asgdi_run;
 
 /* Workers are paused or have ended. */
 asgd_status asgdi_resume_save(struct asgdi_run *run, const asgdi_state *state);
+/* In a group: rows [tables] of [rows][stride], with the progress of the positions that are done. */
+asgd_status asgdi_resume_save_shared(struct asgdi_run *run, float *const *rows,
+                                     const asgdi_ranges *done, const asgdi_state *state);
+/* In a group: positions that the loaded run had done; none where nothing was loaded. */
+asgd_status asgdi_resume_done(const struct asgdi_run *run, asgdi_ranges *out);
 /* Before workers start: fills parameters, run->before, run->checkpoint and the leases; leaves them alone
  * where the folder holds no checkpoint.  EMISMATCH: made with another model, data, batch, seed, rule. */
 asgd_status asgdi_resume_load(struct asgdi_run *run);

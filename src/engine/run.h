@@ -171,5 +171,7 @@ void asgdi_backoff(uint32_t *round);
 /* ---- share.c ---- */
 /* Chooses n_own, merge and so on; text says what was chosen.  EINVAL: hot without ranked features. */
 asgd_status asgdi_share_choose(asgdi_run *run, char *text, size_t bytes);
+/* Has it a layer behind the first? */
+bool asgdi_is_deep(const asgdi_params *p);
 
 #endif

@@ -26,7 +26,7 @@ enum {
     IN_FLIGHT_MOST  = 512,
 };
 
-static bool is_deep(const asgdi_params *p)
+bool asgdi_is_deep(const asgdi_params *p)
 {
     for (int t = 0; t < p->n_tables; t++)
         if (p->table[t].info.rows > 1 && !(p->table[t].info.flags & ASGD_TABLE_BY_FEATURE))
@@ -44,7 +44,7 @@ static uint32_t choose_merge(const asgdi_run *r)
     uint64_t in_flight = floats / 4;
     if (in_flight < IN_FLIGHT_LEAST) in_flight = IN_FLIGHT_LEAST;
     if (in_flight > IN_FLIGHT_MOST) in_flight = IN_FLIGHT_MOST;
-    if (is_deep(p)) {
+    if (asgdi_is_deep(p)) {
         in_flight = 6 * (uint64_t)r->batch;
         if (in_flight < DEEP_LEAST) in_flight = DEEP_LEAST;
         if (in_flight > DEEP_MOST) in_flight = DEEP_MOST;

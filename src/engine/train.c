@@ -11,6 +11,27 @@
 
 enum { STRETCH = 16, FAR_ENTRIES = 1 << 22 };
 
+/* Steps that suit several epochs are too short for one pass: by ten times where examples are short, hardly where
+ * they are long, as what a step changes of a score grows with the square of the length.  Of a stream only the
+ * beginning is known.  In batches of one, rules whose steps do not adapt are left alone: theirs are long already.
+ * bench/README.md has the measurements. */
+static double one_pass(const asgdi_run *r)
+{
+    enum { LOOK_AT = 1000 };
+    const double             most = 10, at_length_1 = 50;
+    const asgd_source       *s     = r->source;
+    const asgdi_model_entry *e     = r->model->entry;
+    const double             least = e && e->one_pass ? e->one_pass(r->model->self) : 1;
+    const bool fixed = r->rule.kind == ASGD_RULE_sgd || r->rule.kind == ASGD_RULE_momentum;
+    if ((fixed && r->batch == 1) || s->schema.dense || !s->start) return 1;
+    const uint64_t n       = s->schema.examples < LOOK_AT ? s->schema.examples : LOOK_AT;
+    double         squares = 0;
+    for (uint64_t i = s->start[0]; i < s->start[n]; i++)
+        squares += s->val ? (double)s->val[i] * (double)s->val[i] : 1;
+    const double factor = squares > 0 ? at_length_1 * (double)n / squares : most;
+    return factor < least ? least : factor < most ? factor : most;
+}
+
 static asgd_status check_config(const asgd_config *c)
 {
     if (c->resume && !c->checkpoint)
@@ -74,8 +95,8 @@ static asgd_status resolve(asgdi_run *r)
     if (r->rule.kind == ASGD_RULE_DEFAULT) r->rule.kind = d->rule;
     if (r->rule.kind == ASGD_RULE_adagrad && r->rule.eps == 0) r->rule.eps = d->adagrad_eps;
     ASGD_TRY(asgdi_rule_defaults(&r->rule));
-    /* steps that suit several epochs are too short for one */
-    r->lr       = c->lr > 0 ? c->lr : d->lr[r->rule.kind] * (c->progressive ? 10 : 1);
+    r->lr = c->lr > 0 ? c->lr : d->lr[r->rule.kind];
+    if (c->progressive && c->lr <= 0) r->lr *= one_pass(r);
     r->schedule = c->schedule_set ? c->schedule : d->schedule;
     /* adagrad's steps shrink by themselves; those of a rule taken instead do not */
     if (!c->schedule_set && d->rule == ASGD_RULE_adagrad && r->rule.kind != ASGD_RULE_adagrad)

@@ -1,12 +1,14 @@
 /* copy.c -- this process's copy: rounds of deltas to the owners, and what comes back.
  *
  * In a round every block whose turn it is is read once, and what changed since S goes to its owner; blocks of
- * frequent rows have a turn every round, rarer ones every 2nd to 64th.  Nothing marks rows as changed while
+ * frequent rows have a turn every round, rarer ones every 2nd to 1024th.  Nothing marks rows as changed while
  * workers write them: reading and comparing costs nothing where it is not done, and misses nothing.
  *
  * A delta stays the sender's until a reply carries its sequence number; then W += M' - (S + d), S = M'.  At most one
  * delta of a block is under way, so an owner tells a repeated one by its number. */
 #include "exchange/core.h"
+
+#include <math.h>
 
 #include "base/mem.h"
 #include "base/status.h"
@@ -14,7 +16,7 @@
 enum {
     BLOCK_LEAST = 1 << 11, /* floats */
     BLOCK_MOST  = 1 << 16,
-    RAREST      = 64,      /* rounds between exchanges of rare rows */
+    RAREST      = 1024,    /* rounds between exchanges of rare rows */
     WINDOW      = 4 << 20, /* bytes under way to one owner */
     A_TICK      = 16,      /* blocks read in one */
     PULL        = 1,       /* flag: it brings nothing */
@@ -22,27 +24,32 @@ enum {
 
 /* ---- blocks ---- */
 
-static uint32_t every_of(const asgdi_params *p, int table, uint64_t number)
+/* Rows of the block that begins at `first`, and in *every how many rounds lie between its exchanges.
+ *
+ * Where rows are numbered by falling frequency, blocks further down are larger and have their turn less often: row r
+ * has it every (1 + r / rows of the first block)-th round or so.  As a row's frequency falls about like 1 / rank, each
+ * is then touched about as often between two exchanges, whatever its rank, and what a round costs grows with
+ * the logarithm of the table. */
+static uint64_t rows_at(const asgdi_exchange *x, const asgdi_table *t, uint64_t first,
+                        uint32_t *every)
 {
-    uint32_t every = 1;
-    if (!(p->table[table].info.flags & ASGD_TABLE_BY_FEATURE)) return 1;
-    while (every < RAREST && 2 * (uint64_t)every <= number + 1) every *= 2;
-    return every;
-}
-
-static uint64_t rows_of_block(const asgdi_exchange *x, const asgdi_table *t)
-{
-    uint64_t floats = 0;
-    for (int i = 0; i < x->p->n_tables; i++)
-        floats += x->p->table[i].info.rows * x->p->table[i].stride;
-    uint64_t most = floats / (2 * (uint64_t)x->c.size);
+    const uint64_t all = t->info.rows * t->stride, at = first * t->stride;
+    const bool     ranked = x->c.ranked && t->info.flags & ASGD_TABLE_BY_FEATURE;
+    uint64_t       most   = all / (2 * (uint64_t)x->c.size); /* every process owns a part */
     if (most > BLOCK_MOST) most = BLOCK_MOST;
     if (most < BLOCK_LEAST) most = BLOCK_LEAST;
-    const uint64_t all = t->info.rows * t->stride, blocks = (all + most - 1) / most;
-    uint64_t       rows = (t->info.rows + blocks - 1) / blocks;
-    return rows * t->stride > BLOCK_MOST && rows > 1
-               ? BLOCK_MOST / t->stride + (t->stride > BLOCK_MOST)
-               : rows;
+    *every = 1;
+    if (ranked) {
+        const uint64_t rank = at / BLOCK_LEAST + 1;
+        while (*every < RAREST && 2 * (uint64_t)*every <= rank) *every *= 2;
+        const uint64_t wide = (uint64_t)BLOCK_LEAST * *every / 2;
+        if (wide < most) most = wide < BLOCK_LEAST ? BLOCK_LEAST : wide;
+    }
+    const uint64_t left = all - at, blocks = (left + most - 1) / most;
+    uint64_t       rows = ranked ? most / t->stride : (left / t->stride + blocks - 1) / blocks;
+    if (rows * t->stride > BLOCK_MOST) rows = BLOCK_MOST / t->stride;
+    if (rows < 1) rows = 1;
+    return rows < t->info.rows - first ? rows : t->info.rows - first;
 }
 
 static asgd_status lay_out(asgdi_exchange *x)
@@ -51,8 +58,9 @@ static asgd_status lay_out(asgdi_exchange *x)
     uint64_t       n    = 0;
     for (int t = 0; t < x->p->n_tables; t++) {
         const asgdi_table *table = &x->p->table[t];
-        const uint64_t     rows  = rows_of_block(x, table);
-        n += (table->info.rows + rows - 1) / rows;
+        uint32_t           every;
+        for (uint64_t first = 0; first < table->info.rows; n++)
+            first += rows_at(x, table, first, &every);
     }
     if (n > UINT32_MAX / 2) return ASGD_FAIL(ENOMEM, "the model is too large to be exchanged");
     x->block   = asgdi_calloc((size_t)n, sizeof *x->block);
@@ -60,22 +68,19 @@ static asgd_status lay_out(asgdi_exchange *x)
     if (!x->block || !x->vectors) return ASGD_FAIL(ENOMEM, "no memory for the exchange's blocks");
     for (int t = 0; t < x->p->n_tables; t++) {
         const asgdi_table *table = &x->p->table[t];
-        const uint64_t     rows  = rows_of_block(x, table);
-        uint64_t           i     = 0;
-        for (uint64_t first = 0; first < table->info.rows; first += rows, i++) {
+        for (uint64_t first = 0; first < table->info.rows;) {
             const uint32_t number = x->n_blocks++;
             asgdi_block   *b      = &x->block[number];
-            const uint64_t left   = table->info.rows - first;
             b->table              = t;
             b->first              = first;
-            b->rows               = (uint32_t)(left < rows ? left : rows);
+            b->rows               = (uint32_t)rows_at(x, table, first, &b->every);
             b->stride             = (uint32_t)table->stride;
-            b->every              = every_of(x->p, t, i);
             b->owner              = number % size;
             b->base               = (asgdi_version){x->view, 0};
             b->seq                = x->vectors + (size_t)number * 2 * size;
             b->included           = b->seq + size;
             if (asgdi_x_floats(b) > x->most_floats) x->most_floats = (uint32_t)asgdi_x_floats(b);
+            first += b->rows;
         }
     }
     return ASGD_OK;
@@ -151,10 +156,9 @@ void asgdi_exchange_snapshot(const asgdi_exchange *x, float *const **rows,
 /* At the beginning of a full round: whatever is known to be done now will be in it. */
 static void note_done(asgdi_exchange *x)
 {
-    const asgdi_ranges *done =
-        x->supply.serving ? asgdi_queue_done_set(&x->supply.queue) : &x->supply.known;
     asgdi_ranges_clear(&x->snap_done);
-    if (!asgdi_ranges_add_all(&x->snap_done, done)) asgdi_x_fail(x, "no memory for a snapshot");
+    if (!asgdi_ranges_add_all(&x->snap_done, asgdi_exchange_done_set(x)))
+        asgdi_x_fail(x, "no memory for a snapshot");
     x->snapshot = ASGDI_SNAPSHOT_UNDER_WAY;
 }
 
@@ -209,7 +213,9 @@ static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
     const uint32_t pad    = x->p->table[b->table].pad;
     const float   *s      = asgdi_x_s(x, b);
     const float    factor = x->c.merging == ASGDI_MERGE_ELASTIC ? (float)x->c.elastic : 1;
-    uint32_t       n      = 0;
+    /* W + (M' - (S + d)) is M' but for its last bits: those alone are not worth a delta, until the end */
+    const float dust = x->stage == ASGDI_TRAINING ? 0x1p-22f : 0;
+    uint32_t    n    = 0;
     x->read(x->user, b->table, b->first, b->rows, x->x1);
     for (uint32_t r = 0; r < b->rows; r++) {
         const float *w = x->x1 + (size_t)r * b->stride, *was = s + (size_t)r * b->stride;
@@ -220,7 +226,7 @@ static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
             const bool     skip = derived(x, part);
             for (uint32_t c = from; c < from + pad; c++) {
                 const float change = skip ? 0 : w[c] - was[c];
-                differs |= !(change == 0);
+                differs |= !(fabsf(change) <= dust * fabsf(was[c]));
                 d[c] = factor * change;
             }
         }
@@ -347,7 +353,7 @@ static bool may_begin(const asgdi_exchange *x)
             return steps >= x->c.local_steps || asgdi_supply_is_refused(x);
         if (workers_wait(x)) return x->now >= x->round_began + x->c.round_least;
         if (x->c.local_steps) return steps >= x->c.local_steps || asgdi_supply_idle(x);
-        return x->now >= x->round_at;
+        return x->now >= x->round_at || (x->c.ahead && 2 * steps >= x->c.ahead);
     case ASGDI_FLUSHING: return x->still && !x->flushed;
     case ASGDI_FETCHING:
         for (uint32_t q = 0; q < x->c.size; q++)
@@ -383,8 +389,9 @@ static void end_round(asgdi_exchange *x)
     double       wait = x->c.share > 0 ? cost / x->c.share : 0;
     if (wait < x->c.round_least) wait = x->c.round_least;
     if (wait > x->c.round_most) wait = x->c.round_most;
-    x->round_at = x->round_began + wait;
-    x->in_round = false;
+    x->round_at       = x->round_began + wait;
+    x->in_round       = false;
+    x->agreed_updates = x->round_updates;
     x->counts.rounds++;
     if (x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY) x->snapshot = ASGDI_SNAPSHOT_READY;
     asgdi_supply_safe(x);

@@ -13,6 +13,8 @@
 #include "exchange/set.h"
 #include "exchange/wire.h"
 
+static const uint64_t ASGDI_FIRST_VIEW = UINT64_C(1) << 16;
+
 /* Which master: masters of one block that served one after another are ordered by it, and two with the same one
  * are the same bits.  term: the view in which its owner began to serve it; count: deltas applied, of all
  * terms. */
@@ -187,7 +189,8 @@ struct asgdi_exchange {
     bool        in_round, full; /* full: it has all blocks */
     asgdi_stage round_stage;    /* when it began */
     double      round_began, round_at, round_cost, look_at;
-    uint64_t    round_updates; /* of this process when it began */
+    uint64_t    round_updates;  /* of this process when it began */
+    uint64_t    agreed_updates; /* the same of the last round that is over */
     asgdi_fixes ready, handed;
     float      *spare[16]; /* buffers of most_floats */
     uint32_t    n_spare;

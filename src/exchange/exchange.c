@@ -20,6 +20,19 @@ void asgdi_x_fail(asgdi_exchange *x, const char *format, ...)
     va_end(list);
 }
 
+asgdi_frame *asgdi_exchange_here(uint32_t self, uint64_t run)
+{
+    const asgdi_head head = {.magic   = ASGDI_WIRE_MAGIC,
+                             .version = ASGDI_WIRE_VERSION,
+                             .type    = ASGDI_HERE,
+                             .from    = (uint16_t)self,
+                             .run     = run,
+                             .view    = ASGDI_FIRST_VIEW};
+    asgdi_frame     *f    = asgdi_frame_new(sizeof head);
+    if (f) memcpy(f->data, &head, sizeof head);
+    return f;
+}
+
 asgdi_frame *asgdi_x_frame(asgdi_exchange *x, asgdi_frame_type type, size_t room, asgdi_writer *w)
 {
     const asgdi_head head = {.magic   = ASGDI_WIRE_MAGIC,
@@ -113,6 +126,7 @@ static void dispatch(asgdi_exchange *x, const asgdi_head *h, asgdi_reader *r)
     case ASGDI_GRANT: asgdi_supply_on_grant(x, from, r); return;
     case ASGDI_QUEUE_ASK: asgdi_supply_on_queue_ask(x, from, r); return;
     case ASGDI_QUEUE: asgdi_supply_on_queue(x, from, r); return;
+    case ASGDI_HERE: return; /* to be heard of is all */
     case ASGDI_FRAME_TYPES: return;
     }
 }
@@ -160,6 +174,8 @@ static void set_allowance(asgdi_exchange *x)
             if (p->updates + x->c.max_lag < to) to = p->updates + x->c.max_lag;
         }
     }
+    if (x->c.ahead && x->c.clock != ASGDI_CLOCK_SYNC && x->agreed_updates + x->c.ahead < to)
+        to = x->agreed_updates + x->c.ahead;
     if (to > x->allowance) x->allowance = to;
 }
 
@@ -290,8 +306,15 @@ uint64_t asgdi_exchange_included(const asgdi_exchange *x, uint32_t q, int table,
 
 void asgdi_exchange_count(const asgdi_exchange *x, asgdi_exchange_counts *out)
 {
-    *out           = x->counts;
-    out->processes = asgdi_set_count(x->in);
+    *out              = x->counts;
+    out->processes    = asgdi_set_count(x->in);
+    out->learnt_least = UINT64_MAX;
+    for (uint32_t i = 0; i < x->n_blocks; i++) {
+        uint64_t sum = 0;
+        for (uint32_t q = 0; q < x->c.size; q++) sum += x->block[i].included[q];
+        if (sum < out->learnt_least) out->learnt_least = sum;
+        if (sum > out->learnt_most) out->learnt_most = sum;
+    }
 }
 
 void asgdi_exchange_describe(const asgdi_exchange *x, double now, char *text, size_t bytes)

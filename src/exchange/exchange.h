@@ -43,11 +43,14 @@ typedef struct asgdi_exchange_config {
     const asgdi_ranges *done;  /* positions that an earlier run has done; copied; NULL: none */
     double              chunk_seconds; /* of work that a lease is to last */
 
-    asgdi_clock   clock;
-    uint64_t      max_lag;     /* updates */
-    uint32_t      local_steps; /* updates between rounds; 0: as often as `share` allows */
-    uint32_t      backup;      /* sync: the slowest this many are not waited for */
-    double        share;       /* of one core that exchanging may cost, 0..1 */
+    bool        ranked; /* rows of tables by feature are numbered by falling frequency */
+    asgdi_clock clock;
+    uint64_t    max_lag;     /* updates */
+    uint32_t    local_steps; /* updates between rounds; 0: as often as `share` allows */
+    /* async, lag: updates of a process beyond those known to be in the masters; 0: any number */
+    uint64_t      ahead;
+    uint32_t      backup;                  /* sync: the slowest this many are not waited for */
+    double        share;                   /* of one core that exchanging may cost, 0..1 */
     double        round_least, round_most; /* seconds between rounds */
     asgdi_merging merging;
     double        elastic;
@@ -105,6 +108,10 @@ asgd_status asgdi_exchange_new(asgdi_exchange **out, const asgdi_exchange_config
                                const asgdi_params *p, asgdi_read_rows *read, void *user);
 void        asgdi_exchange_free(asgdi_exchange *x);
 
+/* For who has no exchange yet, because it still reads its data: a sign of life to send now and then, the
+ * caller's.  NULL: no memory. */
+asgdi_frame *asgdi_exchange_here(uint32_t self, uint64_t run);
+
 /* ---- events in; now: seconds, never going back ---- */
 
 /* bytes of one frame, checked here: whatever is in them, nothing bad happens. */
@@ -149,6 +156,8 @@ bool     asgdi_exchange_is_over(const asgdi_exchange *x);
 uint32_t asgdi_exchange_stopped(const asgdi_exchange *x); /* the reason given to stop; 0: none */
 /* Positions of the run done by all processes, as far as is known here. */
 uint64_t asgdi_exchange_examples(const asgdi_exchange *x);
+/* Positions known here to be done, by anybody: their progress is in the masters. */
+const asgdi_ranges *asgdi_exchange_done_set(const asgdi_exchange *x);
 
 /* Examples of process q whose progress is in this process's copy of a block's master: of table and row.  At the
  * end, summed over all processes: what the row has learnt from, the dead ones' included. */
@@ -172,6 +181,9 @@ typedef struct asgdi_exchange_counts {
     uint32_t processes;                             /* left */
     double   tau_sum, tau_count;                    /* staleness of deltas, in updates */
     uint64_t tau_max;
+    /* examples of all processes, the dead ones' too, that are in this process's copy of the masters: in the block
+     * that has least and in the one that has most */
+    uint64_t learnt_least, learnt_most;
 } asgdi_exchange_counts;
 void asgdi_exchange_count(const asgdi_exchange *x, asgdi_exchange_counts *out);
 /* Where everybody is, for a watchdog: text [bytes], always terminated. */

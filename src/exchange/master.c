@@ -209,10 +209,12 @@ static void count_verdict(asgdi_exchange *x, asgdi_verdict v)
 static asgdi_verdict enter(asgdi_exchange *x, const asgdi_block *b, uint32_t n,
                            uint64_t base_updates, uint64_t mine)
 {
-    asgdi_master      *m      = b->master;
-    const asgdi_limits limits = {x->c.damp, x->c.drop, x->c.clip};
-    const double       tau    = m->updates > base_updates ? (double)(m->updates - base_updates) : 0;
-    float              weight;
+    asgdi_master *m = b->master;
+    /* rows that few touch bear any staleness, as what others do to them meanwhile is little */
+    const asgdi_limits limits = {b->every > 1 ? INFINITY : x->c.damp,
+                                 b->every > 1 ? INFINITY : x->c.drop, x->c.clip};
+    const double tau = m->updates > base_updates ? (double)(m->updates - base_updates) : 0;
+    float        weight;
     if (n == 0) return ASGDI_ACCEPTED;
     const asgdi_verdict v =
         asgdi_govern(&limits, &m->usual, tau, norm_of(x->x1, (size_t)n * b->stride), &weight);

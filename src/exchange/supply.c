@@ -62,6 +62,11 @@ bool asgdi_supply_is_refused(const asgdi_exchange *x)
 
 /* ---- everybody ---- */
 
+const asgdi_ranges *asgdi_exchange_done_set(const asgdi_exchange *x)
+{
+    return x->supply.serving ? asgdi_queue_done_set(&x->supply.queue) : &x->supply.known;
+}
+
 bool asgdi_exchange_lease(asgdi_exchange *x, asgdi_range *out)
 {
     asgdi_supply *s = &x->supply;

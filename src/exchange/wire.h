@@ -26,6 +26,7 @@ typedef enum asgdi_frame_type {
     ASGDI_GRANT,     /* to that */
     ASGDI_QUEUE_ASK, /* a new keeper: what do you hold, what do you know to be done? */
     ASGDI_QUEUE,     /* to that */
+    ASGDI_HERE,      /* a sign of life of one who has not begun */
     ASGDI_FRAME_TYPES
 } asgdi_frame_type;
 

@@ -162,5 +162,6 @@ const asgdi_model_entry asgdi_model_ffm = {
                  .patience    = 2},
     .sparse   = true,
     .fields   = true,
+    .one_pass = asgdi_single_one_pass,
     .parse    = parse,
 };

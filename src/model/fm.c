@@ -116,6 +116,12 @@ static void predict(const void *self, const asgd_batch *b, const asgd_view *w, c
     asgdi_factor_predict(&factors, self, b, g, scratch, out, st);
 }
 
+/* The steps are long already where examples are scaled. */
+static double one_pass(const void *self)
+{
+    return ((const fm *)self)->single.normalize ? 3 : 1;
+}
+
 static const asgd_model_ops ops = {
     .name       = "fm",
     .self_bytes = sizeof(fm),
@@ -147,5 +153,6 @@ const asgdi_model_entry asgdi_model_fm = {
                  .adagrad_eps = 1,
                  .patience    = 2},
     .sparse   = true,
+    .one_pass = one_pass,
     .parse    = parse,
 };

@@ -199,5 +199,6 @@ const asgdi_model_entry asgdi_model_linear = {
                               [ASGD_RULE_adam]     = 0.001,
                               [ASGD_RULE_ftrl]     = 0.1},
                  .patience = 2},
+    .one_pass = asgdi_single_one_pass,
     .parse    = parse,
 };

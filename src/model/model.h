@@ -25,6 +25,8 @@ typedef struct asgdi_model_entry {
     bool                  negatives;      /* it draws items: batches have a pool */
     /* pairs, after parameters were given their first values: what depends on the data.  May refuse. */
     asgd_status (*start)(struct asgd_model *m, const asgd_source *train);
+    /* what lr is multiplied by for a single pass, at the least; NULL: 1 */
+    double (*one_pass)(const void *self);
     /* NULL: never.  What the model was asked for is done by its steps of sgd alone; its name */
     const char *(*sgd_only)(const void *self);
     /* *self from "key=value ..." ; EINVAL names the option and what is allowed */

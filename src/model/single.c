@@ -166,6 +166,11 @@ void asgdi_single_emit(const asgdi_single *m, asgd_sink *g, const asgdi_example 
     asgdi_single_emit_bias(m, g, slope);
 }
 
+double asgdi_single_one_pass(const void *self)
+{
+    return ((const asgdi_single *)self)->normalize ? 10 : 1;
+}
+
 float asgdi_single_output(const asgdi_single *m, float s)
 {
     return m->loss == ASGDI_LOSS_LOGISTIC ? asgdi_sigmoid(s) : s;

@@ -36,6 +36,9 @@ asgd_status asgdi_single_shape(asgdi_single *m, const char *model, const asgd_sc
                                asgd_table *tables, int *n_tables, asgd_task *task,
                                uint32_t *outputs);
 
+/* Where examples are scaled to length 1, a single pass needs long steps whatever they are. */
+double asgdi_single_one_pass(const void *self);
+
 /* ---- the hot path ---- */
 
 /* One example's sparse entries. */

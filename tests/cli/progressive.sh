@@ -37,6 +37,18 @@ expect 0 -- compare linear --train t.vw --valid t.vw --cache none --progressive 
 [ "$(grep -c '"online_loss"' out)" -eq 2 ] || fail 'not two losses'
 lacks err 'since last'
 
+# The usual rate ten times as long is far too long for examples of many entries.
+expect 0 -- synth clicks -o c.ffm --rows 20000 --seed 1 --quiet
+for model in linear fm ffm; do
+    expect 0 -- train $model --train c.ffm --cache none --epochs 0.01 --mode sequential --quiet --json
+    lr=$(number out lr)
+    expect 0 -- train $model --train c.ffm --cache none --progressive --mode sequential --quiet --json
+    loss=$(number out online_loss)
+    expect 0 -- train $model --train c.ffm --cache none --progressive --mode sequential --quiet --json \
+        --lr "$(awk "BEGIN { print 10 * $lr }" </dev/null)"
+    holds "1.1 * $loss" '<' "$(number out online_loss)"
+done
+
 expect 2 '--epochs 2: --progressive is one pass' -- train linear --train missing --progressive --epochs 2
 expect 2 '--order shuffle: --progressive takes the examples as they come' -- \
     train linear --train missing --progressive --order shuffle
