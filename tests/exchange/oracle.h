@@ -29,15 +29,7 @@ static inline uint64_t included(const cluster *c, uint32_t x, uint32_t q, const 
     return asgdi_exchange_included(c->member[x].x, q, t->table, t->row);
 }
 
-/* Merging that adds up all progress. */
-static inline bool adds_up(const cluster_config *c)
-{
-    const asgdi_exchange_config *x = &c->exchange;
-    return x->merging == ASGDI_MERGE_DELTA && !(x->outer_momentum > 0) && isinf(x->damp) &&
-           !(c->poison > 0) && !(x->clock == ASGDI_CLOCK_SYNC && x->backup > 0);
-}
-
-/* And loses nothing to rounding. */
+/* Merging that adds up all progress, and loses nothing to rounding. */
 static inline bool is_exact(const cluster_config *c)
 {
     return adds_up(c) && c->exchange.coding == ASGDI_FLOAT32;

@@ -224,6 +224,7 @@ static inline void roll_workers(dice *d, cluster_config *c)
     c->step_cost         = roll_log(d, 1e-6, 1e-4);
     c->correcting        = roll_is(d, 0.3) ? 0 : roll_log(d, 1e-4, 0.03);
     c->saving            = roll_log(d, 1e-4, 1);
+    c->reading           = roll_is(d, 0.2) ? roll_log(d, 0.1, 5) : 0;
     c->finish_updates    = roll_is(d, 0.5);
     c->snapshots         = roll_is(d, 0.5) ? 0 : roll_log(d, 1e-3, 0.1);
     c->late              = roll_is(d, 0.5) ? 0 : roll_to(d, 1, 10);
@@ -233,8 +234,11 @@ static inline void roll_flavour(dice *d, cluster_config *c)
 {
     asgdi_exchange_config *x = &c->exchange;
     const double           p = roll_between(d, 0, 1);
-    x->local_steps           = roll_is(d, 0.2) ? roll_to(d, 1, 20) : 0;
-    x->max_lag               = roll_to(d, 1, 30);
+    x->ranked                = roll_is(d, 0.5);
+
+    x->local_steps = roll_is(d, 0.2) ? roll_to(d, 1, 20) : 0;
+    x->ahead       = roll_is(d, 0.5) ? 0 : x->local_steps ? 2 * x->local_steps : roll_to(d, 2, 30);
+    x->max_lag     = roll_to(d, 1, 30);
     if (p < 0.5) return;
     if (p < 0.62) {
         x->clock = ASGDI_CLOCK_LAG;

@@ -31,6 +31,7 @@ enum {
     INBOX          = 4096,
     ROUNDS         = 4096,
     STOP_REASON    = 7,
+    MOST_UPDATES   = 1024, /* positions there are at the most */
 };
 
 typedef enum fault_kind {
@@ -65,6 +66,7 @@ typedef struct cluster_config {
     double   tick;              /* seconds between steps of an exchange */
     double   step_cost;         /* what a step is said to cost, in seconds of a core */
     double   correcting;        /* longest time from corrections to their being made */
+    double   reading;           /* longest time that a process still reads its data */
     double   saving; /* longest time from the speaker's having finished to its having saved */
     bool     finish_updates; /* workers that are to stop finish them */
     double   poison;         /* how often what is added is not a number */
@@ -88,13 +90,15 @@ typedef struct worker {
 typedef struct member {
     asgdi_exchange    *x;
     asgdi_params       w;
+    double             reads_until; /* it reads its data, and has no exchange before */
     bool               left; /* it is no longer stepped: dead, done with all, given up or failed */
     asgdi_stage        stage;
     double             epoch; /* what its clock shows when the cluster's shows 0 */
     asgdi_range        lease[QUEUED];
     uint32_t           n_leases;
     worker             worker[MOST_WORKERS];
-    uint64_t          *order; /* positions, as they were done */
+    uint64_t           update_end[MOST_UPDATES]; /* examples done by the end of each update */
+    uint64_t          *order;                    /* positions, as they were done */
     uint64_t           n_done, n_told;
     size_t             order_room;
     uint64_t           begun, updates, round;
@@ -157,7 +161,8 @@ enum {
     STREAM_BURST,
     STREAM_STEP,
     STREAM_SCENARIO,
-    STREAM_POISON
+    STREAM_POISON,
+    STREAM_READING
 };
 
 static inline touch example_touches(const cluster_config *c, uint64_t e, uint32_t i)
@@ -219,6 +224,8 @@ static inline bool cluster_new(cluster *c, const cluster_config *config)
         asgdi_exchange_config x = config->exchange;
         x.self                  = q;
         m->epoch                = 1000 * draw_01(config->seed, STREAM_STEP, q);
+        if (config->reading > 0 && draw_bits(config->seed, STREAM_READING, q) % 2)
+            m->reads_until = config->reading * draw_01(config->seed, STREAM_READING, 100 + q);
         if (!fill(config, &m->w) ||
             asgdi_exchange_new(&m->x, &x, &m->w, read_rows, &m->w) != ASGD_OK) {
             WRONG(c, "process %u was not made: %s", q, asgd_errmsg());
@@ -240,6 +247,14 @@ static inline void cluster_free(cluster *c)
         free(m->order);
     }
     asgdi_simnet_free(c->net);
+}
+
+/* Merging that adds up all progress. */
+static inline bool adds_up(const cluster_config *c)
+{
+    const asgdi_exchange_config *x = &c->exchange;
+    return x->merging == ASGDI_MERGE_DELTA && !(x->outer_momentum > 0) && isinf(x->damp) &&
+           !(c->poison > 0) && !(x->clock == ASGDI_CLOCK_SYNC && x->backup > 0);
 }
 
 /* ---- workers ---- */
@@ -357,6 +372,19 @@ static inline void count_lag(cluster *c, uint32_t p)
     }
 }
 
+/* Of the process's own examples: those that are in every block; some rows stand for all. */
+static inline uint64_t examples_in_masters(const cluster *c, uint32_t q)
+{
+    uint64_t in = UINT64_MAX;
+    for (int t = 0; t < TABLES; t++)
+        for (uint64_t i = 0; i < 8; i++) {
+            const uint64_t row = (c->c.table[t].rows - 1) * i / 7,
+                           n   = asgdi_exchange_included(c->member[q].x, q, t, row);
+            if (n < in) in = n;
+        }
+    return in;
+}
+
 static inline uint64_t params_sum(const asgdi_params *p)
 {
     uint64_t sum = 0;
@@ -387,6 +415,21 @@ static inline void see_round(cluster *c, uint32_t q)
     c->round_sum[n.rounds] = sum;
 }
 
+/* Updates of a process that are not in the masters, as far as the process knows. */
+static inline void see_ahead(cluster *c, uint32_t q)
+{
+    const member  *m  = &c->member[q];
+    const uint64_t in = examples_in_masters(c, q);
+    uint64_t       n  = m->begun - m->updates;
+    if (c->c.exchange.ahead == 0 || c->c.exchange.clock == ASGDI_CLOCK_SYNC ||
+        c->c.exchange.ranked || !adds_up(&c->c)) /* what is dropped is never in them */
+        return;
+    for (uint64_t k = m->updates; k > 0 && m->update_end[k - 1] > in; k--) n++;
+    if (n > c->c.exchange.ahead)
+        WRONG(c, "process %u has made %llu updates beyond what it has sent", q,
+              (unsigned long long)n);
+}
+
 static inline void start_workers(cluster *c, uint32_t q)
 {
     member *m = &c->member[q];
@@ -396,6 +439,7 @@ static inline void start_workers(cluster *c, uint32_t q)
         if (!next_update(c, m, &k->update)) break;
         m->begun++;
         see_round(c, q);
+        see_ahead(c, q);
         see_lag(c, q);
         asgdi_simnet_alarm(c->net, q, cluster_now(c) + work_seconds(c, q, w), ALARM_WORK + w);
     }
@@ -415,7 +459,7 @@ static inline void worker_did(cluster *c, uint32_t q, uint32_t w)
         asgdi_simnet_alarm(c->net, q, cluster_now(c) + work_seconds(c, q, w), ALARM_WORK + w);
         return;
     }
-    m->updates++;
+    m->update_end[m->updates++ % MOST_UPDATES] = m->n_done;
     count_lag(c, q);
     tell_done(m, c->c.late);
     start_workers(c, q);
