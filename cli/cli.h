@@ -19,6 +19,10 @@ int cli_status(asgd_status s);
 /* A note on standard error, nothing with --quiet. */
 void cli_note(const cli_options *o, const char *format, ...) ASGD_PRINTF(2, 3);
 
+/* This process is one of several: messages of all but the first one name it, and the first of them waits a
+ * little, in case that process 0 says the same and ends all. */
+void cli_speak_as(uint32_t process, uint32_t size, const char *host);
+
 /* One subcommand each; they return the exit code. */
 int cmd_train(const cli_options *o);
 int cmd_eval(const cli_options *o);

@@ -234,7 +234,7 @@ static int compare(comparison *x, const cli_options *o)
 {
     int code = plan_all(x, o);
     if (code == CLI_OK) code = run_open(&x->data, o);
-    if (code == CLI_OK) code = progress_open(&x->progress, o);
+    if (code == CLI_OK) code = progress_open(&x->progress, o, true);
     if (code != CLI_OK) return code;
     const volatile int *stop = interrupt_begin();
     for (size_t i = 0; i < x->n && code == CLI_OK && !*stop; i++) {

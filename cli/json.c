@@ -51,6 +51,27 @@ static json_t *staleness(const asgd_staleness *s)
     return o;
 }
 
+static json_t *exchange(const asgd_exchange_result *x)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "lost", whole(x->lost));
+    json_object_set_new(o, "positions", whole(x->positions));
+    json_object_set_new(o, "repeated_examples", whole(x->repeated));
+    json_object_set_new(o, "lost_examples", whole(x->missing));
+    json_object_set_new(o, "rounds", whole(x->rounds));
+    json_object_set_new(o, "deltas", whole(x->deltas));
+    json_object_set_new(o, "damped", whole(x->damped));
+    json_object_set_new(o, "dropped", whole(x->dropped));
+    json_object_set_new(o, "staleness_mean", json_number(x->tau_mean));
+    json_object_set_new(o, "staleness_max", whole(x->tau_max));
+    json_object_set_new(o, "bytes_out", whole(x->bytes_out));
+    json_object_set_new(o, "bytes_in", whole(x->bytes_in));
+    json_object_set_new(o, "bytes_per_update", json_number(x->bytes_per_update));
+    json_object_set_new(o, "stall_seconds", json_number(x->stall_seconds));
+    json_object_set_new(o, "wait_seconds", json_number(x->wait_seconds));
+    return o;
+}
+
 json_t *json_record(const run_record *r)
 {
     const asgd_result *a     = &r->result;
@@ -60,7 +81,7 @@ json_t *json_record(const run_record *r)
     json_object_set_new(o, "model", json_string(r->model));
     json_object_set_new(o, "mode", json_string(r->mode));
     json_object_set_new(o, "workers", whole(a->workers));
-    json_object_set_new(o, "processes", whole(1));
+    json_object_set_new(o, "processes", whole(a->exchange.processes ? a->exchange.processes : 1));
     json_object_set_new(o, "epochs", json_number(a->epochs));
     json_object_set_new(o, "examples", whole(a->examples));
     json_object_set_new(o, "seconds", json_number(a->seconds));
@@ -84,6 +105,7 @@ json_t *json_record(const run_record *r)
     json_object_set_new(o, "merge_seconds", json_number(a->merge_seconds));
     json_object_set_new(o, "target_seconds", json_number(a->target_seconds));
     json_object_set_new(o, "end", json_string(end_name(a->end)));
+    if (a->exchange.processes) json_object_set_new(o, "exchange", exchange(&a->exchange));
     for (uint32_t w = 0; a->worker_examples && w < a->workers; w++) {
         json_array_append_new(each, whole(a->worker_examples[w]));
     }

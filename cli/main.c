@@ -1,17 +1,34 @@
 /* main.c -- asgd COMMAND: finds the subcommand, reads its options, runs it. */
 #define _POSIX_C_SOURCE 200809L
 #include "opts.h"
+#include "processes.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
+
+/* Who speaks, where several processes do; empty: process 0, or the only one. */
+static char speaker[96];
+static bool waited;
+
+void cli_speak_as(uint32_t process, uint32_t size, const char *host)
+{
+    speaker[0] = 0;
+    if (size < 2 || process == 0) return;
+    snprintf(speaker, sizeof speaker, "process %u%s%.64s%s: ", process, *host ? " (" : "", host,
+             *host ? ")" : "");
+}
 
 static void message(const char *format, va_list args)
 {
-    fputs("asgd: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    const struct timespec little = {.tv_sec = 1};
+    char                  text[4096]; /* in one piece, beside those of other processes */
+    if (*speaker && !waited) nanosleep(&little, NULL);
+    waited = true;
+    vsnprintf(text, sizeof text, format, args);
+    fprintf(stderr, "asgd: %s%s\n", speaker, text);
 }
 
 int cli_fail(int code, const char *format, ...)
@@ -105,6 +122,8 @@ int main(int argc, char **argv)
 {
     /* a full disk or a file limit is an error to report, not a reason to die */
     signal(SIGXFSZ, SIG_IGN);
+    uint32_t process, size;
+    if (processes_told(&process, &size)) cli_speak_as(process, size, "");
     int code = dispatch(argc, argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_OK) {
         code = cli_fail(CLI_FAILED, "standard output: %s", strerror(errno));

@@ -58,6 +58,9 @@ struct cli_options {
     const char *checkpoint;
     double      checkpoint_every;
     bool        resume;
+    const char *exchange, *merging, *compress;
+    uint64_t    max_lag, local_steps, min_processes;
+    double      dead_after;
     const char *straggler;
     double      pace;
     const char *log, *report, *output, *config;

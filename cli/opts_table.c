@@ -11,6 +11,7 @@
 #define MODEL "Model (asgd help MODEL tells which it has and their defaults)"
 #define LEARNING "Learning"
 #define WORKERS "Workers and memory"
+#define PROCESSES "Processes (started by mpirun, asgd-mpirun or srun)"
 #define STOPPING "Evaluation and stopping"
 #define CHECKPOINT "Checkpoints"
 #define EXPERIMENT "Experiments"
@@ -189,8 +190,35 @@ const opt_spec opt_table[] = {
          "-1: never",
      .low = -1, .high = 1e9},
     {"backup", WORKERS, CMD_TRAIN, OPT_WHOLE, AT(backup), .arg = "N", .fallback = "0",
-     .help = "sync: the slowest N gradients of a step are dropped", .low = 0, .high = 1023},
+     .help =
+         "sync: the slowest N gradients of a step are dropped; of many processes, the slowest N "
+         "are not waited for",
+     .low = 0, .high = 1023},
     {"pin", WORKERS, LEARN, OPT_FLAG, AT(pin), .help = "bind workers to cores"},
+    {"exchange", PROCESSES, CMD_TRAIN, OPT_CHOICE, AT(exchange), .arg = "NAME", .fallback = "auto",
+     .help    = "how processes train together; auto: by MPI where several were started; none: each "
+                "for itself",
+     .choices = "auto,mpi,none"},
+    {"max-lag", PROCESSES, CMD_TRAIN, OPT_WHOLE, AT(max_lag), .arg = "N", .fallback = "any",
+     .help = "updates that a process may be ahead of the slowest", .low = 1, .high = 1e15},
+    {"local-steps", PROCESSES, CMD_TRAIN, OPT_WHOLE, AT(local_steps), .arg = "N",
+     .fallback = "sync 1, else chosen",
+     .help     = "updates of a process between exchanges; with --mode sync all wait for each other "
+                 "then",
+     .low = 1, .high = 1e9},
+    {"merging", PROCESSES, CMD_TRAIN, OPT_CHOICE, AT(merging), .arg = "NAME", .fallback = "auto",
+     .help    = "delta: what processes have learnt is added up; mean: averaged; elastic: they draw "
+                "each other to a centre; auto: delta, or mean for sync with --local-steps",
+     .choices = "auto,delta,mean,elastic"},
+    {"compress", PROCESSES, CMD_TRAIN, OPT_CHOICE, AT(compress), .arg = "NAME", .fallback = "none",
+     .help = "what is sent: floats of 32 bits (none), 16 or 8 bits, the largest tenth (topk); the "
+             "rest is sent later",
+     .choices = "none,bf16,fp16,int8,topk"},
+    {"dead-after", PROCESSES, CMD_TRAIN, OPT_TIME, AT(dead_after), .arg = "TIME", .fallback = "10s",
+     .help = "a process that was silent for so long is given up, and others do its part", .low = 0,
+     .high = 1e6, .above = true},
+    {"min-processes", PROCESSES, CMD_TRAIN, OPT_WHOLE, AT(min_processes), .arg = "N",
+     .fallback = "1", .help = "fail where fewer are left", .low = 1, .high = 256},
     {"eval-every", STOPPING, LEARN, OPT_REAL, AT(eval_every), .arg = "N", .fallback = "an epoch",
      .help = "examples between evaluations of --valid", .low = 0, .high = 1e15, .above = true},
     {"target", STOPPING, LEARN, OPT_TEXT, AT(target), .arg = "METRIC=VALUE",

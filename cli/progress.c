@@ -22,15 +22,21 @@ static const double LOG_SECONDS   = 0.5; /* progressive: points come more often 
 
 enum { BAR = 20, LINE_WIDTH = 256 };
 
-int progress_open(progress *p, const cli_options *o)
+static int open_log(progress *p)
+{
+    p->log = fopen(p->log_path, p->log_again ? "a" : "w");
+    if (!p->log) return cli_fail(CLI_FAILED, "--log %s: %s", p->log_path, strerror(errno));
+    return CLI_OK;
+}
+
+int progress_open(progress *p, const cli_options *o, bool speaks)
 {
     *p = (progress){
         .shown = !o->quiet, .terminal = isatty(STDERR_FILENO) != 0, .progressive = o->progressive};
     if (!o->log) return CLI_OK;
-    p->log_path = o->log;
-    p->log      = fopen(o->log, o->resume ? "a" : "w");
-    if (!p->log) return cli_fail(CLI_FAILED, "--log %s: %s", o->log, strerror(errno));
-    return CLI_OK;
+    p->log_path  = o->log;
+    p->log_again = o->resume || !speaks;
+    return speaks ? open_log(p) : CLI_OK;
 }
 
 void progress_start(progress *p, const char *name, const char *metric)
@@ -143,6 +149,8 @@ int progress_observe(const asgd_point *point, void *user)
     progress *p = user;
     char      line[2 * LINE_WIDTH + 128], value[TEXT_BYTES];
     if (p->progressive) table_point(p, point);
+    /* the process that wrote it is lost, and this one goes on */
+    if (p->log_path && !p->log && !p->log_failed) p->log_failed = open_log(p) != CLI_OK;
     if (p->log && !p->log_failed && log_is_due(p, point)) log_point(p, point);
     if (point->evaluated) {
         int better;

@@ -22,10 +22,12 @@ typedef struct progress {
     FILE       *log;
     double      logged; /* clock at the last point in the log */
     const char *log_path;
+    bool        log_again; /* goes on with what is there */
     bool        log_failed;
 } progress;
 
-int  progress_open(progress *p, const cli_options *o);
+/* speaks: of several processes only one writes the log, as long as it lives. */
+int  progress_open(progress *p, const cli_options *o, bool speaks);
 void progress_start(progress *p, const char *name, const char *metric);
 int  progress_observe(const asgd_point *point, void *p); /* an asgd_observer */
 void progress_end(progress *p);   /* of one run: leaves the terminal's line clean */

@@ -4,6 +4,7 @@
 
 #include "file.h"
 #include "paths.h"
+#include "processes.h"
 #include "reading.h"
 #include "text.h"
 
@@ -120,6 +121,8 @@ int run_check(const cli_options *o)
     if (code == CLI_OK && o->resume && !o->checkpoint) {
         code = cli_fail(CLI_USAGE, "--resume needs --checkpoint DIR, the folder to go on from");
     }
+    uint32_t process, size;
+    if (processes_told(&process, &size) && process > 0) return code; /* process 0 writes */
     if (code == CLI_OK && o->output) code = out_check("-o", o->output);
     if (code == CLI_OK && o->report) code = out_check("--report", o->report);
     if (code == CLI_OK && o->log && !o->resume) code = out_check("--log", o->log);
@@ -336,7 +339,7 @@ void run_config(asgd_config *c, const cli_options *o, const run_data *d)
 bool workers_item(const cli_options *o, size_t i, uint32_t *out)
 {
     char item[32];
-    *out = asgd_cores();
+    *out = processes_cores();
     if (!o->workers) return i == 0;
     if (!list_item(o->workers, i, item, sizeof item)) return false;
     *out = (uint32_t)strtod(item, NULL); /* validated when it was read; may be 1e2 */
@@ -454,8 +457,11 @@ void record_name(run_record *r, const asgd_config *c, const char *straggler)
     snprintf(r->mode, sizeof r->mode, "%s", asgd_mode_name(c->mode));
     if (c->backup) snprintf(r->mode, sizeof r->mode, "%s+%u", asgd_mode_name(c->mode), c->backup);
     snprintf(r->straggler, sizeof r->straggler, "%s", slowed ? straggler : "");
-    snprintf(r->name, sizeof r->name, "%s, %u worker%s%s%.40s", r->mode, c->workers,
-             c->workers == 1 ? "" : "s", slowed ? ", " : "", r->straggler);
+    char           processes[32] = "";
+    const uint32_t n             = asgd_group_size(c->group);
+    if (n > 1) snprintf(processes, sizeof processes, "%u processes, ", n);
+    snprintf(r->name, sizeof r->name, "%s, %s%u worker%s%s%s%.30s", r->mode, processes, c->workers,
+             c->workers == 1 ? "" : "s", n > 1 ? " each" : "", slowed ? ", " : "", r->straggler);
 }
 
 double record_rate(const run_record *r)

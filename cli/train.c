@@ -1,6 +1,7 @@
 /* train.c -- asgd train: checks, loads, trains, saves, tells. */
 #define _POSIX_C_SOURCE 200809L
 #include "json.h"
+#include "processes.h"
 #include "progress.h"
 #include "report.h"
 #include "text.h"
@@ -11,6 +12,7 @@
 
 /* One run: what has to be freed at its end. */
 typedef struct training {
+    asgd_group *group; /* NULL: this process alone */
     run_data    data;
     asgd_model *model;
     double     *straggler;
@@ -18,7 +20,7 @@ typedef struct training {
     run_record  record;
 } training;
 
-static int settings(const cli_options *o, asgd_config *c, double **straggler)
+static int settings(const cli_options *o, asgd_config *c, uint32_t processes, double **straggler)
 {
     if (o->mode) asgd_mode_parse(o->mode, &c->mode);
     uint32_t second;
@@ -38,9 +40,10 @@ static int settings(const cli_options *o, asgd_config *c, double **straggler)
     if (c->backup && c->mode != ASGD_SYNC) {
         return cli_fail(CLI_USAGE, "--backup %u: only --mode sync has backup workers", c->backup);
     }
-    if (c->backup && c->backup >= c->workers) {
-        return cli_fail(CLI_USAGE, "--backup %u: must be below the %u workers", c->backup,
-                        c->workers);
+    const uint32_t of = processes > 1 ? processes : c->workers;
+    if (c->backup && c->backup >= of) {
+        return cli_fail(CLI_USAGE, "--backup %u: must be below the %u %s", c->backup, of,
+                        processes > 1 ? "processes" : "workers");
     }
     if (!o->straggler) return CLI_OK;
     *straggler = calloc(c->workers, sizeof **straggler);
@@ -55,6 +58,25 @@ static void row(text_table *t, const char *name, const char *value)
     if (!cells) return;
     snprintf(cells[0], TABLE_CELL, "%s", name);
     snprintf(cells[1], TABLE_CELL, "%s", value);
+}
+
+static void summary_of_exchange(text_table *t, const asgd_exchange_result *x)
+{
+    char b[3][TEXT_BYTES], line[TABLE_CELL];
+    int  n = snprintf(line, sizeof line, "%u", x->processes);
+    if (x->lost) {
+        snprintf(line + n, sizeof line - (size_t)n,
+                 ", of which %u lost; examples done again %s, lost %s", x->lost,
+                 text_count(b[0], (double)x->repeated), text_count(b[1], (double)x->missing));
+    }
+    row(t, "processes", line);
+    snprintf(line, sizeof line, "%s bytes sent, %s an update; staleness mean %.0f",
+             text_count(b[0], (double)x->bytes_out), text_count(b[1], x->bytes_per_update),
+             x->tau_mean);
+    row(t, "exchange", line);
+    snprintf(line, sizeof line, "%s stopped for corrections, %s without work",
+             text_seconds(b[0], x->stall_seconds), text_seconds(b[1], x->wait_seconds));
+    row(t, "", line);
 }
 
 static void summary(const cli_options *o, const run_record *r)
@@ -97,6 +119,7 @@ static void summary(const cli_options *o, const run_record *r)
                  (unsigned long long)a->staleness.p99, (unsigned long long)a->staleness.max);
         row(&t, "staleness", line);
     }
+    if (a->exchange.processes > 1) summary_of_exchange(&t, &a->exchange);
     if (a->damped) row(&t, "damped", text_count(b[0], (double)a->damped));
     if (a->dropped) row(&t, "dropped", text_count(b[0], (double)a->dropped));
     for (size_t i = 0; i < t.rows; i++) printf("%-18s %s\n", t.cells[i][0], t.cells[i][1]);
@@ -143,7 +166,9 @@ static int finish(const cli_options *o, training *t, asgd_status s)
     int code = CLI_OK;
     if (s != ASGD_OK && s != ASGD_ESTOPPED) {
         code = cli_status(s);
-        if (o->output) cli_note(o, "nothing was saved; %s is as it was", o->output);
+        if (o->output && asgd_group_speaks(t->group)) {
+            cli_note(o, "nothing was saved; %s is as it was", o->output);
+        }
         return code;
     }
     if (o->output && (s = asgd_save(t->model, o->output)) != ASGD_OK) code = cli_status(s);
@@ -165,23 +190,69 @@ static int finish(const cli_options *o, training *t, asgd_status s)
 
 static void say_start(const cli_options *o, const asgd_model *m, const asgd_config *c)
 {
-    const char *options = asgd_model_options(m);
-    cli_note(o, "model: %s%s%s; mode %s, %u worker%s, share %s", o->positional,
-             options && *options ? " " : "", options ? options : "", asgd_mode_name(c->mode),
+    const char    *options   = asgd_model_options(m);
+    const uint32_t processes = asgd_group_size(c->group);
+    char           of[40]    = "";
+    if (processes > 1) snprintf(of, sizeof of, "%u processes of ", processes);
+    cli_note(o, "model: %s%s%s; mode %s, %s%u worker%s, share %s", o->positional,
+             options && *options ? " " : "", options ? options : "", asgd_mode_name(c->mode), of,
              c->workers, c->workers == 1 ? "" : "s", asgd_share_name(c->share));
+}
+
+/* What the process that spoke would have done, had it lived. */
+static void stand_in(training *t)
+{
+    asgd_result *a = &t->record.result;
+    if (!a->evaluated && t->data.valid &&
+        asgd_eval(t->model, t->data.valid, 0, &a->valid) == ASGD_OK) {
+        a->evaluated = true;
+    }
+}
+
+/* The end of a run: by the one process that speaks, where there are several. */
+static int conclude(const cli_options *o, training *t, asgd_status s)
+{
+    const asgd_result *a    = &t->record.result;
+    const bool         good = s == ASGD_OK || s == ASGD_ESTOPPED;
+    const bool         mine = !good || asgd_group_await_turn(t->group);
+    int                code = CLI_OK;
+    if (good && mine) {
+        cli_speak_as(0, 1, ""); /* for all */
+        stand_in(t);
+        cli_note(o, "shared: %s; rule %s, lr %g, batch %u", a->share, asgd_rule_name(a->rule),
+                 a->lr, a->batch);
+    }
+    if (mine) code = finish(o, t, s);
+    int  logged        = progress_close(&t->progress);
+    bool was_interrupt = interrupt_end();
+    if (code == CLI_OK) code = logged;
+    if (good && mine && code == CLI_OK) {
+        fflush(stdout);
+        asgd_group_saved(t->group);
+    }
+    /* a signal to one process ends them all */
+    if (code == CLI_OK && s == ASGD_ESTOPPED && (was_interrupt || t->group)) {
+        if (mine) tell_interrupted(o, &t->record);
+        code = CLI_INTERRUPTED;
+    }
+    return code;
 }
 
 static int run(const cli_options *o, training *t)
 {
-    asgd_config c;
-    asgd_config early = {0};
-    int         code  = settings(o, &early, &t->straggler);
-    if (code == CLI_OK) code = run_open(&t->data, o);
+    const uint32_t process = asgd_group_process(t->group);
+    cli_options    first   = *o; /* what all processes would say the same of, one says */
+    asgd_config    c;
+    asgd_config    early = {0};
+    first.quiet          = o->quiet || process > 0;
+    int code             = settings(o, &early, asgd_group_size(t->group), &t->straggler);
+    if (code == CLI_OK) code = run_open(&t->data, &first);
     if (code == CLI_OK) code = run_model(&t->model, o, &t->data);
-    if (code == CLI_OK) code = progress_open(&t->progress, o);
+    if (code == CLI_OK) code = progress_open(&t->progress, o, process == 0);
     if (code != CLI_OK) return code;
 
     run_config(&c, o, &t->data);
+    if (t->group) processes_config(&c, o, t->group);
     c.mode      = early.mode;
     c.workers   = early.workers;
     c.backup    = early.backup;
@@ -194,25 +265,13 @@ static int run(const cli_options *o, training *t)
     record_init(r, o, t->model, &t->data);
     record_name(r, &c, o->straggler);
 
-    say_start(o, t->model, &c);
+    say_start(&first, t->model, &c);
     progress_start(&t->progress, NULL, r->metric);
     c.stop        = interrupt_begin();
     asgd_status s = asgd_train(t->model, t->data.train, &c, &r->result);
     r->status     = s;
     progress_end(&t->progress);
-    if (s == ASGD_OK || s == ASGD_ESTOPPED) {
-        cli_note(o, "shared: %s; rule %s, lr %g, batch %u", r->result.share,
-                 asgd_rule_name(r->result.rule), r->result.lr, r->result.batch);
-    }
-    code               = finish(o, t, s);
-    int  logged        = progress_close(&t->progress);
-    bool was_interrupt = interrupt_end();
-    if (code == CLI_OK) code = logged;
-    if (code == CLI_OK && s == ASGD_ESTOPPED && was_interrupt) {
-        tell_interrupted(o, r);
-        code = CLI_INTERRUPTED;
-    }
-    return code;
+    return conclude(o, t, s);
 }
 
 int cmd_train(const cli_options *o)
@@ -220,11 +279,14 @@ int cmd_train(const cli_options *o)
     int code = run_check(o);
     if (code != CLI_OK) return code;
     training t = {0};
-    code       = run(o, &t);
+    code       = processes_open(&t.group, o);
+    if (code == CLI_OK) code = run(o, &t);
     if (t.progress.log) progress_close(&t.progress);
     asgd_result_free(&t.record.result);
     asgd_model_free(t.model);
     run_close(&t.data);
     free(t.straggler);
+    if (t.group) fflush(stdout); /* where others are lost, it does not come back */
+    asgd_group_close(t.group, code);
     return code;
 }

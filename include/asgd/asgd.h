@@ -541,6 +541,7 @@ typedef struct asgd_exchange_result {
     uint64_t tau_max;
     double   stall_seconds; /* sums over workers: stopped while shared rows were corrected */
     double   wait_seconds;  /* had no examples, or were too far ahead of other processes */
+    uint64_t positions;     /* examples that the run was to do */
     uint64_t repeated;      /* examples that lost processes had done, and others did again */
     uint64_t missing;       /* examples counted as done whose progress was lost */
 } asgd_exchange_result;

@@ -264,16 +264,17 @@ void asgdi_joint_result(const asgdi_run *r, asgd_result *out)
     const asgdi_joint           *j = r->joint;
     const asgdi_exchange_counts *c = &j->counts;
     asgd_exchange_result        *x = &out->exchange;
-    *x = (asgd_exchange_result){.processes = asgd_group_size(r->config->group),
-                                .lost      = j->lost,
-                                .rounds    = c->rounds,
-                                .deltas    = c->deltas,
-                                .bytes_out = c->bytes_out,
-                                .bytes_in  = c->bytes_in,
-                                .damped    = c->damped,
-                                .dropped   = c->dropped + c->quarantined,
-                                .tau_mean  = c->tau_count > 0 ? c->tau_sum / c->tau_count : 0,
-                                .tau_max   = c->tau_max};
+    *x           = (asgd_exchange_result){.processes = asgd_group_size(r->config->group),
+                                          .lost      = j->lost,
+                                          .rounds    = c->rounds,
+                                          .deltas    = c->deltas,
+                                          .bytes_out = c->bytes_out,
+                                          .bytes_in  = c->bytes_in,
+                                          .damped    = c->damped,
+                                          .dropped   = c->dropped + c->quarantined,
+                                          .tau_mean  = c->tau_count > 0 ? c->tau_sum / c->tau_count : 0,
+                                          .tau_max   = c->tau_max};
+    x->positions = r->total;
     if (out->end == ASGD_END_EPOCHS && c->learnt_least <= c->learnt_most) {
         const uint64_t due = r->total - asgdi_ranges_count(&j->before);
         x->repeated        = c->learnt_most > due ? c->learnt_most - due : 0;
