@@ -255,6 +255,7 @@ void asgdi_members_start(asgdi_exchange *x)
     x->view                  = UINT64_C(1) << 16;
     x->about                 = hash_text(x->c.about, strlen(x->c.about));
     x->peer[x->c.self].known = x->peer[x->c.self].greeted = true;
+    for (uint32_t q = 0; q < x->c.size; q++) x->peer[q].patience = x->c.resend;
 }
 
 void asgdi_members_tick(asgdi_exchange *x)
