@@ -156,7 +156,9 @@ static void greet(asgdi_exchange *x, uint32_t from, uint64_t about, const char *
         x->peer[from].greeted = true;
         return;
     }
-    hello(x, from); /* for it to see that too: this process says nothing more */
+    /* for all to see that: this process says nothing more, and may have said nothing yet */
+    for (uint32_t q = 0; q < x->c.size; q++)
+        if (q != x->c.self) hello(x, q);
     const char *ours = x->c.about;
     size_t      at   = 0;
     while (text[at] && text[at] == ours[at]) at++;

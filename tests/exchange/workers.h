@@ -69,6 +69,7 @@ typedef struct cluster_config {
     double   reading;           /* longest time that a process still reads its data */
     double   saving; /* longest time from the speaker's having finished to its having saved */
     bool     finish_updates; /* workers that are to stop finish them */
+    uint32_t odd;            /* 1 + the process that was started with other options; 0: none */
     double   poison;         /* how often what is added is not a number */
     double   snapshots;      /* how often, in steps of a process */
     uint32_t late;           /* examples that are told to be done so many later */
@@ -223,7 +224,8 @@ static inline bool cluster_new(cluster *c, const cluster_config *config)
         member               *m = &c->member[q];
         asgdi_exchange_config x = config->exchange;
         x.self                  = q;
-        m->epoch                = 1000 * draw_01(config->seed, STREAM_STEP, q);
+        if (config->odd == q + 1) snprintf(x.about, sizeof x.about, "something else");
+        m->epoch = 1000 * draw_01(config->seed, STREAM_STEP, q);
         if (config->reading > 0 && draw_bits(config->seed, STREAM_READING, q) % 2)
             m->reads_until = config->reading * draw_01(config->seed, STREAM_READING, 100 + q);
         if (!fill(config, &m->w) ||
