@@ -25,7 +25,7 @@ static const double RATE_SECONDS  = 0.02; /* of work that a rate is measured ove
 static const double RATE_FIRST    = 1e-4; /* the first one, that there is one */
 static const double CLOSE_SECONDS = 5;
 static const double POLL_SECONDS  = 1e-3;
-static const double HERE_SECONDS  = 0.25;
+static const double HERE_SECONDS  = 0.1;
 
 enum {
     FRAMES     = 256, /* taken in one turn */

@@ -13,7 +13,7 @@
 #include "engine/run.h"
 #include "kern/gemm.h"
 
-enum { STREAM_SHUFFLE = 1, STREAM_STEP = 2, LONG_WAIT = 1000, QUOTA_MOST = 1 << 20 };
+enum { STREAM_SHUFFLE = 1, STREAM_STEP = 2, LONG_WAIT = 1000, QUOTA_MOST = 1 << 16 };
 
 /* In a group: how long progress may stay out of the master. */
 static const double SETTLE_SECONDS = 0.02;
@@ -174,8 +174,8 @@ static uint64_t quota(asgdi_worker *w)
     const uint64_t may   = asgdi_load_acquire(&r->joint->allowance);
     uint64_t       begun = asgdi_load_relaxed(&r->joint->begun);
     while (begun < may) {
-        const uint64_t share = (may - begun) / (4 * (uint64_t)r->workers) + 1;
-        const uint64_t some  = share < QUOTA_MOST ? share : QUOTA_MOST;
+        uint64_t some = (may - begun) / (4 * (uint64_t)r->workers) + 1;
+        if (some > QUOTA_MOST) some = QUOTA_MOST;
         if (!asgdi_cas_acq_rel(&r->joint->begun, &begun, begun + some)) continue;
         w->quota = some;
         break;

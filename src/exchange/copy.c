@@ -316,20 +316,40 @@ void asgdi_copy_new_view(asgdi_exchange *x)
         if (x->block[i].sent) send_again(x, &x->block[i]);
 }
 
+/* Sending again into a network that is only slow makes it slower still.  How long to wait therefore follows from how
+ * long answers take, and doubles with what had to be sent again; only an answer to what was sent once tells how long
+ * they take now (Karn, Partridge 1987; Jacobson 1988). */
+static void took(asgdi_exchange *x, const asgdi_block *b)
+{
+    asgdi_peer  *p = &x->peer[b->sent_to];
+    const double t = x->now - b->sent_at;
+    if (b->times_sent != 1) return;
+    p->answer   = t > p->answer ? t : p->answer + (t - p->answer) / 8;
+    p->patience = fmax(x->c.resend, 2 * p->answer);
+}
+
+void asgdi_copy_lost(asgdi_exchange *x, asgdi_set to)
+{
+    for (uint32_t q = 0; q < x->c.size; q++) {
+        asgdi_peer *p = &x->peer[q];
+        if (!asgdi_set_has(&to, q) || x->now - p->doubled_at < p->patience) continue;
+        p->doubled_at = x->now;
+        p->patience   = fmin(2 * p->patience, fmax(2 * p->answer, x->c.dead_after / 2));
+    }
+}
+
 static void look_for_lost(asgdi_exchange *x)
 {
+    asgdi_set again = {0};
     if (x->now < x->look_at) return;
     x->look_at = x->now + x->c.resend / 4;
     for (uint32_t i = 0; i < x->n_blocks; i++) {
         asgdi_block *b = &x->block[i];
-        if (!b->sent) continue;
-        const uint32_t patience = b->times_sent < 3 ? 1u << b->times_sent : 8;
-        if (x->now - b->sent_at >= x->c.resend * patience / 2) {
-            const uint32_t times = b->times_sent;
-            send_again(x, b);
-            if (b->sent) b->times_sent = times + 1;
-        }
+        if (!b->sent || x->now - b->sent_at < x->peer[b->sent_to].patience) continue;
+        asgdi_set_add(&again, b->sent_to);
+        send_again(x, b);
     }
+    asgdi_copy_lost(x, again);
 }
 
 /* ---- rounds ---- */
@@ -533,6 +553,7 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     b->base         = version;
     b->base_updates = updates;
     b->sync_round   = sync_round;
+    took(x, b);
     drop_sent(x, b);
     x->counts.replies++;
     if (pull) { /* the last word: W becomes the master, bit for bit */

@@ -108,7 +108,10 @@ typedef struct asgdi_peer {
     uint8_t  stage;
     double   viewed;    /* when it was last told the view because it was behind */
     size_t   under_way; /* bytes sent to it and not answered */
-    double   asked;     /* takeover: when it was last asked */
+    double   answer;    /* how long it takes to answer a delta, at the most lately */
+    double   patience;  /* what it has not answered for so long is sent again */
+    double   doubled_at;
+    double   asked; /* takeover: when it was last asked */
     bool     asking;
     /* keeper's: its last request, to answer a repeated one alike */
     uint64_t    request;
@@ -258,6 +261,7 @@ void        asgdi_copy_free(asgdi_exchange *x);
 void        asgdi_copy_tick(asgdi_exchange *x);
 void        asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 void        asgdi_copy_new_view(asgdi_exchange *x);
+void        asgdi_copy_lost(asgdi_exchange *x, asgdi_set to); /* something was sent to them again */
 
 /* ---- master.c ---- */
 asgdi_master *asgdi_master_new(asgdi_exchange *x, const asgdi_block *b); /* NULL: failed */

@@ -156,7 +156,9 @@ static void greet(asgdi_exchange *x, uint32_t from, uint64_t about, const char *
         x->peer[from].greeted = true;
         return;
     }
-    hello(x, from); /* for it to see that too: this process says nothing more */
+    /* for all to see that: this process says nothing more, and may have said nothing yet */
+    for (uint32_t q = 0; q < x->c.size; q++)
+        if (q != x->c.self) hello(x, q);
     const char *ours = x->c.about;
     size_t      at   = 0;
     while (text[at] && text[at] == ours[at]) at++;
@@ -255,6 +257,7 @@ void asgdi_members_start(asgdi_exchange *x)
     x->view                  = UINT64_C(1) << 16;
     x->about                 = hash_text(x->c.about, strlen(x->c.about));
     x->peer[x->c.self].known = x->peer[x->c.self].greeted = true;
+    for (uint32_t q = 0; q < x->c.size; q++) x->peer[q].patience = x->c.resend;
 }
 
 void asgdi_members_tick(asgdi_exchange *x)

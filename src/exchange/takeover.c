@@ -187,7 +187,8 @@ void asgdi_takeover_on_data(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
 
 void asgdi_takeover_tick(asgdi_exchange *x)
 {
-    uint32_t fetching = 0;
+    uint32_t  fetching = 0;
+    asgdi_set again    = {0};
     if (x->taking == 0) return;
     for (uint32_t q = 0; q < x->c.size; q++)
         if (q != x->c.self && asgdi_set_has(&x->in, q)) ask(x, q);
@@ -201,6 +202,12 @@ void asgdi_takeover_tick(asgdi_exchange *x)
             continue;
         }
         fetching++;
-        if (m->fetch_at == 0 || x->now - m->fetch_at >= x->c.resend) fetch(x, i);
+        if (m->fetch_at == 0) {
+            fetch(x, i);
+        } else if (x->now - m->fetch_at >= x->peer[m->holder].patience) {
+            asgdi_set_add(&again, m->holder);
+            fetch(x, i);
+        }
     }
+    asgdi_copy_lost(x, again);
 }

@@ -230,6 +230,39 @@ static void clocks_hold_and_lose_nothing(void **state)
     }
 }
 
+/* A group goes on from what another group, of another size, has saved; and so does a process alone. */
+static void any_number_goes_on_from_a_checkpoint(void **state)
+{
+    (void)state;
+    char folder[] = "group-checkpoint-XXXXXX", command[64];
+    assert_non_null(mkdtemp(folder));
+    asgd_config c      = config(2, ASGD_SHARE_REPLICA, 4);
+    c.checkpoint       = folder;
+    c.checkpoint_every = 1e-3;
+    c.epochs           = 1;
+    exact(2, &c, 7, NULL);
+    c.resume = true;
+    c.epochs = 3;
+    exact(3, &c, 7, NULL);
+    c.epochs = 4;
+    count_data d;
+    count_setup(&d, EXAMPLES, 7, 0);
+    ok(asgd_train(d.model, d.source,
+                  &(asgd_config){.workers      = 1,
+                                 .batch        = 4,
+                                 .epochs       = 4,
+                                 .lr           = 1,
+                                 .rule         = {.kind = ASGD_RULE_sgd},
+                                 .schedule_set = true,
+                                 .checkpoint   = folder,
+                                 .resume       = true},
+                  NULL));
+    assert_true(count_sum(&d, 7) == 4.0 * EXAMPLES);
+    count_free(&d);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
 static void processes_must_agree(void **state)
 {
     (void)state;
@@ -619,6 +652,7 @@ int main(void)
         cmocka_unit_test(contended_rows_are_exact),
         cmocka_unit_test(clocks_hold_and_lose_nothing),
         cmocka_unit_test(no_correction_comes_inside_a_step),
+        cmocka_unit_test(any_number_goes_on_from_a_checkpoint),
         cmocka_unit_test(processes_must_agree),
         cmocka_unit_test(a_stopped_process_stops_all),
         cmocka_unit_test(time_and_targets_end_all),

@@ -224,12 +224,22 @@ static inline bool cluster_over(const cluster *c)
     return true;
 }
 
+static inline void tell_here(cluster *c, uint32_t q)
+{
+    for (uint32_t to = 0; to < c->c.size; to++) {
+        asgdi_frame *f = to == q ? NULL : asgdi_exchange_here(q, c->c.exchange.run);
+        if (f) asgdi_simnet_send(c->net, q, to, f);
+    }
+}
+
 static inline void member_event(cluster *c, uint32_t q, asgdi_simnet_event e)
 {
     member  *m    = &c->member[q];
     uint64_t luck = draw_bits(c->c.seed, STREAM_STEP + ((q + 1 + MOST_PROCESSES) << 8), m->drawn++);
     double   wait = c->c.tick * (double)asgdi_uniform(luck);
-    if (e.frame) {
+    if (e.frame && cluster_now(c) < m->reads_until) {
+        asgdi_frame_free(e.frame);
+    } else if (e.frame) {
         m->inbox[m->in_inbox++] = e;
         if (m->in_inbox == INBOX) member_step(c, q);
         if (!m->soon &&
@@ -238,6 +248,11 @@ static inline void member_event(cluster *c, uint32_t q, asgdi_simnet_event e)
             m->soon = true;
         }
     } else if (e.what == ALARM_TICK) {
+        if (cluster_now(c) < m->reads_until) {
+            tell_here(c, q);
+            asgdi_simnet_alarm(c->net, q, cluster_now(c) + c->c.exchange.heartbeat, ALARM_TICK);
+            return;
+        }
         asgdi_simnet_alarm(c->net, q, cluster_now(c) + c->c.tick / 2 + wait, ALARM_TICK);
         member_step(c, q);
     } else if (e.what == ALARM_SOON) {

@@ -114,7 +114,8 @@ static inline void roll_loss(dice *d, cluster_config *c)
 {
     c->net.loss   = roll_log(d, 0.001, 0.2);
     c->net.repeat = roll_log(d, 0.001, 0.3);
-    c->may_split = c->may_split || c->net.loss > 0.05; /* many signs of life may be lost in a row */
+    c->may_be_out =
+        c->may_be_out || c->net.loss > 0.05; /* many signs of life may be lost in a row */
     c->lag_holds = false;
 }
 
@@ -160,8 +161,16 @@ static inline void roll_faults(dice *d, cluster_config *c, seed_kind k)
     }
     if (k != KIND_NONE) c->net.ordered = roll_is(d, 0.3);
 
-    c->may_be_out = k == KIND_LONG_CUT || k == KIND_LONG_PAUSE;
+    c->may_be_out = k == KIND_LONG_CUT || k == KIND_LONG_PAUSE || k == KIND_MIXED;
     c->may_split  = k == KIND_LONG_CUT;
+    if (c->may_be_out && roll_is(d, 0.4)) { /* news of views come late, in any order */
+        c->net.law   = (asgdi_simlaw)(roll(d) % ASGDI_SIMLAW_HEAVY);
+        c->net.delay = roll_log(d, 5e-3, 8e-2);
+        if (roll_is(d, 0.5)) {
+            roll_loss(d, c);
+            c->may_split = true; /* that the others go on without it may never be heard */
+        }
+    }
     switch (k) {
     case KIND_LOSS: roll_loss(d, c); break;
     case KIND_SHORT_CUT: roll_cut(d, c, dead * roll_between(d, 0.05, 0.5)); break;
@@ -183,8 +192,9 @@ static inline void roll_faults(dice *d, cluster_config *c, seed_kind k)
 
 static inline void roll_tables(dice *d, cluster_config *c)
 {
-    static const char *const name[TABLES] = {"dense", "many", "sparse"};
-    static const uint32_t    dims[]       = {4, 8, 10, 24, 40};
+    static const char *const    name[TABLES] = {"dense", "many", "sparse"};
+    static const uint32_t       dims[]       = {4, 8, 10, 24, 40};
+    static const asgd_rule_kind rules[] = {ASGD_RULE_adagrad, ASGD_RULE_ftrl, ASGD_RULE_rmsprop};
     c->table[0] =
         (asgd_table){.rows = roll_to(d, 1, 6), .dim = dims[roll(d) % (sizeof dims / sizeof *dims)]};
     c->table[1] = (asgd_table){.rows = (uint64_t)roll_log(d, 50, 12000), .dim = 1};
@@ -193,7 +203,7 @@ static inline void roll_tables(dice *d, cluster_config *c)
         snprintf(c->table[t].name, sizeof c->table[t].name, "%s", name[t]);
         if (t > 0 && roll_is(d, 0.5)) c->table[t].flags = ASGD_TABLE_BY_FEATURE;
     }
-    c->rule    = roll_is(d, 0.2) ? ASGD_RULE_adagrad : ASGD_RULE_sgd;
+    c->rule    = roll_is(d, 0.6) ? ASGD_RULE_sgd : rules[roll(d) % (sizeof rules / sizeof *rules)];
     c->touched = roll_to(d, 2, MOST_TOUCHED);
     c->largest = roll_to(d, 1, 3);
 }
@@ -214,15 +224,20 @@ static inline void roll_workers(dice *d, cluster_config *c)
     c->step_cost         = roll_log(d, 1e-6, 1e-4);
     c->correcting        = roll_is(d, 0.3) ? 0 : roll_log(d, 1e-4, 0.03);
     c->saving            = roll_log(d, 1e-4, 1);
+    c->reading           = roll_is(d, 0.2) ? roll_log(d, 0.1, 5) : 0;
     c->finish_updates    = roll_is(d, 0.5);
     c->snapshots         = roll_is(d, 0.5) ? 0 : roll_log(d, 1e-3, 0.1);
     c->late              = roll_is(d, 0.5) ? 0 : roll_to(d, 1, 10);
 }
 
-static inline void roll_flavour(dice *d, asgdi_exchange_config *x)
+static inline void roll_flavour(dice *d, cluster_config *c)
 {
-    const double p = roll_between(d, 0, 1);
+    asgdi_exchange_config *x = &c->exchange;
+    const double           p = roll_between(d, 0, 1);
+    x->ranked                = roll_is(d, 0.5);
+
     x->local_steps = roll_is(d, 0.2) ? roll_to(d, 1, 20) : 0;
+    x->ahead       = roll_is(d, 0.5) ? 0 : x->local_steps ? 2 * x->local_steps : roll_to(d, 2, 30);
     x->max_lag     = roll_to(d, 1, 30);
     if (p < 0.5) return;
     if (p < 0.62) {
@@ -230,15 +245,21 @@ static inline void roll_flavour(dice *d, asgdi_exchange_config *x)
     } else if (p < 0.78) {
         x->clock  = ASGDI_CLOCK_SYNC;
         x->backup = p < 0.74 ? 0 : roll_to(d, 1, 2);
-    } else if (p < 0.9) {
+    } else if (p < 0.88) {
         x->coding = (asgdi_coding)roll_to(d, ASGDI_BF16, ASGDI_CODINGS - 1);
-    } else if (p < 0.94) {
+    } else if (p < 0.9) {
         x->merging = ASGDI_MERGE_MEAN;
-    } else if (p < 0.98) {
+    } else if (p < 0.94) {
         x->merging = ASGDI_MERGE_ELASTIC;
-        x->elastic = roll_between(d, 0.1, 0.9);
-    } else {
+        x->elastic = roll_between(d, 0.1, 0.9) / c->size; /* more does not converge */
+    } else if (p < 0.95) {
         x->outer_momentum = 0.5;
+    } else if (p < 0.97) {
+        c->poison = roll_log(d, 0.001, 0.1);
+    } else {
+        x->damp = roll_between(d, 1, 4);
+        x->drop = roll_between(d, 2, 10);
+        x->clip = roll_between(d, 1, 4);
     }
 }
 
@@ -264,7 +285,7 @@ static inline seed_kind scenario(uint64_t seed, cluster_config *c)
     x->resend                   = roll_between(&d, 0.03, 0.2);
     x->least                    = 1;
     snprintf(x->about, sizeof x->about, "whole numbers, %llu", (unsigned long long)seed);
-    roll_flavour(&d, x);
+    roll_flavour(&d, c);
     c->net = (asgdi_simnet_config){.size = c->size, .seed = seed, .delay = 0.001, .ordered = true};
     if (roll_is(&d, 0.2)) c->net.rate = roll_log(&d, 2e5, 1e8);
     roll_faults(&d, c, k);

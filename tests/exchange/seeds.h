@@ -10,8 +10,8 @@ static inline void trace_frame(void *user, asgdi_simfate fate, uint32_t from, ui
                                double in_seconds, const asgdi_frame *f)
 {
     static const char *const type[ASGDI_FRAME_TYPES] = {
-        "?",    "hello", "beat", "view",  "delta", "reply",     "ask",
-        "hold", "fetch", "data", "lease", "grant", "queue-ask", "queue"};
+        "?",     "hello", "beat",  "view",  "delta",     "reply", "ask", "hold",
+        "fetch", "data",  "lease", "grant", "queue-ask", "queue", "here"};
     const cluster *c = user;
     asgdi_reader   r = {f->data, f->bytes, false};
     asgdi_head     h;

@@ -31,6 +31,7 @@ enum {
     INBOX          = 4096,
     ROUNDS         = 4096,
     STOP_REASON    = 7,
+    MOST_UPDATES   = 1024, /* positions there are at the most */
 };
 
 typedef enum fault_kind {
@@ -65,8 +66,11 @@ typedef struct cluster_config {
     double   tick;              /* seconds between steps of an exchange */
     double   step_cost;         /* what a step is said to cost, in seconds of a core */
     double   correcting;        /* longest time from corrections to their being made */
+    double   reading;           /* longest time that a process still reads its data */
     double   saving; /* longest time from the speaker's having finished to its having saved */
     bool     finish_updates; /* workers that are to stop finish them */
+    uint32_t odd;            /* 1 + the process that was started with other options; 0: none */
+    double   poison;         /* how often what is added is not a number */
     double   snapshots;      /* how often, in steps of a process */
     uint32_t late;           /* examples that are told to be done so many later */
     fault    fault[MOST_FAULTS];
@@ -87,13 +91,15 @@ typedef struct worker {
 typedef struct member {
     asgdi_exchange    *x;
     asgdi_params       w;
+    double             reads_until; /* it reads its data, and has no exchange before */
     bool               left; /* it is no longer stepped: dead, done with all, given up or failed */
     asgdi_stage        stage;
     double             epoch; /* what its clock shows when the cluster's shows 0 */
     asgdi_range        lease[QUEUED];
     uint32_t           n_leases;
     worker             worker[MOST_WORKERS];
-    uint64_t          *order; /* positions, as they were done */
+    uint64_t           update_end[MOST_UPDATES]; /* examples done by the end of each update */
+    uint64_t          *order;                    /* positions, as they were done */
     uint64_t           n_done, n_told;
     size_t             order_room;
     uint64_t           begun, updates, round;
@@ -149,7 +155,16 @@ static inline double draw_01(uint64_t seed, uint64_t stream, uint64_t i)
     return (double)asgdi_uniform(draw_bits(seed, stream, i));
 }
 
-enum { STREAM_TOUCH = 1, STREAM_START, STREAM_SPEED, STREAM_BURST, STREAM_STEP, STREAM_SCENARIO };
+enum {
+    STREAM_TOUCH = 1,
+    STREAM_START,
+    STREAM_SPEED,
+    STREAM_BURST,
+    STREAM_STEP,
+    STREAM_SCENARIO,
+    STREAM_POISON,
+    STREAM_READING
+};
 
 static inline touch example_touches(const cluster_config *c, uint64_t e, uint32_t i)
 {
@@ -209,7 +224,10 @@ static inline bool cluster_new(cluster *c, const cluster_config *config)
         member               *m = &c->member[q];
         asgdi_exchange_config x = config->exchange;
         x.self                  = q;
-        m->epoch                = 1000 * draw_01(config->seed, STREAM_STEP, q);
+        if (config->odd == q + 1) snprintf(x.about, sizeof x.about, "something else");
+        m->epoch = 1000 * draw_01(config->seed, STREAM_STEP, q);
+        if (config->reading > 0 && draw_bits(config->seed, STREAM_READING, q) % 2)
+            m->reads_until = config->reading * draw_01(config->seed, STREAM_READING, 100 + q);
         if (!fill(config, &m->w) ||
             asgdi_exchange_new(&m->x, &x, &m->w, read_rows, &m->w) != ASGD_OK) {
             WRONG(c, "process %u was not made: %s", q, asgd_errmsg());
@@ -231,6 +249,14 @@ static inline void cluster_free(cluster *c)
         free(m->order);
     }
     asgdi_simnet_free(c->net);
+}
+
+/* Merging that adds up all progress. */
+static inline bool adds_up(const cluster_config *c)
+{
+    const asgdi_exchange_config *x = &c->exchange;
+    return x->merging == ASGDI_MERGE_DELTA && !(x->outer_momentum > 0) && isinf(x->damp) &&
+           !(c->poison > 0) && !(x->clock == ASGDI_CLOCK_SYNC && x->backup > 0);
 }
 
 /* ---- workers ---- */
@@ -257,13 +283,25 @@ static inline double member_rate(const cluster *c, uint32_t q)
     return rate;
 }
 
+static inline asgdk_merge merge_of(const asgdi_params *p, size_t part)
+{
+    return part == 0 ? p->slots.w : p->slots.slot[part - 1];
+}
+
+/* Derived parts are for the rule to compute: nobody exchanges them, and nothing is added to them here. */
+static inline void touch_row(const asgdi_params *p, const touch *t, bool poison)
+{
+    const asgdi_table *table = &p->table[t->table];
+    float             *row   = table->master + t->row * table->stride + t->column;
+    for (size_t part = 0; part * table->pad < table->stride; part++)
+        if (merge_of(p, part) != ASGDK_DERIVED) row[part * table->pad] += poison ? NAN : t->by;
+}
+
 static inline void add_example(cluster *c, member *m, uint64_t e)
 {
     for (uint32_t i = 0; i < c->c.touched; i++) {
-        touch              t     = example_touches(&c->c, e, i);
-        const asgdi_table *table = &m->w.table[t.table];
-        for (size_t part = 0; part < table->stride; part += table->pad)
-            table->master[t.row * table->stride + part + t.column] += t.by;
+        touch t = example_touches(&c->c, e, i);
+        touch_row(&m->w, &t, draw_01(c->c.seed, STREAM_POISON, e * MOST_TOUCHED + i) < c->c.poison);
     }
     if (m->n_done == m->order_room) {
         m->order_room  = m->order_room ? 2 * m->order_room : 256;
@@ -336,6 +374,19 @@ static inline void count_lag(cluster *c, uint32_t p)
     }
 }
 
+/* Of the process's own examples: those that are in every block; some rows stand for all. */
+static inline uint64_t examples_in_masters(const cluster *c, uint32_t q)
+{
+    uint64_t in = UINT64_MAX;
+    for (int t = 0; t < TABLES; t++)
+        for (uint64_t i = 0; i < 8; i++) {
+            const uint64_t row = (c->c.table[t].rows - 1) * i / 7,
+                           n   = asgdi_exchange_included(c->member[q].x, q, t, row);
+            if (n < in) in = n;
+        }
+    return in;
+}
+
 static inline uint64_t params_sum(const asgdi_params *p)
 {
     uint64_t sum = 0;
@@ -353,7 +404,9 @@ static inline void see_round(cluster *c, uint32_t q)
 {
     member               *m = &c->member[q];
     asgdi_exchange_counts n;
-    if (c->c.exchange.clock != ASGDI_CLOCK_SYNC || c->c.exchange.backup || !c->c.lag_holds) return;
+    if (c->c.exchange.clock != ASGDI_CLOCK_SYNC || c->c.exchange.backup || !c->c.lag_holds ||
+        c->c.rule == ASGD_RULE_rmsprop) /* means are rounded */
+        return;
     asgdi_exchange_count(m->x, &n);
     if (n.rounds >= ROUNDS || n.rounds == m->round) return;
     m->round           = n.rounds;
@@ -362,6 +415,21 @@ static inline void see_round(cluster *c, uint32_t q)
         WRONG(c, "process %u begins round %llu with other parameters than the others", q,
               (unsigned long long)n.rounds);
     c->round_sum[n.rounds] = sum;
+}
+
+/* Updates of a process that are not in the masters, as far as the process knows. */
+static inline void see_ahead(cluster *c, uint32_t q)
+{
+    const member  *m  = &c->member[q];
+    const uint64_t in = examples_in_masters(c, q);
+    uint64_t       n  = m->begun - m->updates;
+    if (c->c.exchange.ahead == 0 || c->c.exchange.clock == ASGDI_CLOCK_SYNC ||
+        c->c.exchange.ranked || !adds_up(&c->c)) /* what is dropped is never in them */
+        return;
+    for (uint64_t k = m->updates; k > 0 && m->update_end[k - 1] > in; k--) n++;
+    if (n > c->c.exchange.ahead)
+        WRONG(c, "process %u has made %llu updates beyond what it has sent", q,
+              (unsigned long long)n);
 }
 
 static inline void start_workers(cluster *c, uint32_t q)
@@ -373,6 +441,7 @@ static inline void start_workers(cluster *c, uint32_t q)
         if (!next_update(c, m, &k->update)) break;
         m->begun++;
         see_round(c, q);
+        see_ahead(c, q);
         see_lag(c, q);
         asgdi_simnet_alarm(c->net, q, cluster_now(c) + work_seconds(c, q, w), ALARM_WORK + w);
     }
@@ -392,7 +461,7 @@ static inline void worker_did(cluster *c, uint32_t q, uint32_t w)
         asgdi_simnet_alarm(c->net, q, cluster_now(c) + work_seconds(c, q, w), ALARM_WORK + w);
         return;
     }
-    m->updates++;
+    m->update_end[m->updates++ % MOST_UPDATES] = m->n_done;
     count_lag(c, q);
     tell_done(m, c->c.late);
     start_workers(c, q);

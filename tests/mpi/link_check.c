@@ -138,7 +138,7 @@ static void stop_for(double seconds)
 static void traffic(state *s, double seconds, char what, uint32_t victim)
 {
     asgdi_link  *l     = s->link;
-    const double begin = asgdi_now(), dead_after = what == 's' ? 8 : 1;
+    const double begin = asgdi_now(), dead_after = what == 's' ? 8 : 2.5;
     bool         struck = what == 't', lost = false;
     for (uint32_t p = 0; p < l->size; p++) s->heard[p] = begin;
     for (;;) {

@@ -8,19 +8,24 @@
  * Two communicators, so that neither is taken for the other.  MPI keeps the messages of a pair in order in each,
  * and receive() hands frames out in the order announced, so frames of a pair stay in order.
  *
- * What has to hold for the survivors of a killed process to go on (Open MPI 4.1, orte_enable_recovery):
+ * What has to hold for the survivors of a killed process to go on (Open MPI 4.1 with orte_enable_recovery):
  *   - no call waits: every send and receive is begun, then asked about;
  *   - every receive names its peer: one for anybody would hang on a message that a dead process sent half of;
  *   - nothing collective after open();
  *   - what was begun with a dead process is never cancelled or waited for.  Its memory stays until MPI gives it
- *     back, which may be never: at most a window's worth a peer.
+ *     back, which may be never: at most a batch a peer;
+ *   - when a connection breaks, no header of a message may be queued in Open MPI, or it aborts the survivor
+ *     (pml/ob1), and no message may be begun on it, or it loses its place in the loop of events (btl/tcp).
  *
- * Sends are synchronous (Issend): they are done when the receiver has begun to take them, so that the window bounds
- * what piles up at a receiver that is slow, or stopped.  Receivers take announced frames as they have room for:
- * long frames wait at their sender. */
+ * The last is why sends go out in batches, each begun when all that was sent to that peer before has arrived, just
+ * after MPI has looked at its connections: sends are synchronous (Issend), so the connection is empty then and takes
+ * all headers at once, and to a dead peer nothing more is begun.  prepare() sets what else that needs.
+ * It also bounds what piles up at a receiver that is slow, or stopped.  Receivers take announced frames as they have
+ * room for; what they have not taken waits at its sender. */
 #define _GNU_SOURCE
 #include "exchange/link.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <mpi.h>
 #include <pthread.h>
@@ -33,13 +38,16 @@
 #include <unistd.h>
 
 enum {
-    PROTOCOL     = 1,    /* of the messages here; the same in all processes */
-    SMALL        = 4096, /* bytes: longer frames are announced */
-    SMALL_WINDOW = 32,   /* sends on their way to a peer */
-    LARGE_WINDOW = 4,
-    RECEIVE_MOST =
-        64 << 20, /* bytes of long frames coming in or not fetched; but one a peer always may */
-    MASK_BYTES = ASGDI_PROCESSES_MAX / 8,
+    PROTOCOL = 1,    /* of the messages here; the same in all processes */
+    SMALL    = 4096, /* bytes: longer frames are announced */
+    /* Bytes that are sent to a peer at a time; and of them those that MPI sends without being asked,
+     * which of a long frame are RENDEZVOUS, headers included. */
+    BATCH      = 4 << 20,
+    AT_ONCE    = 24 << 10,
+    RENDEZVOUS = 1536,
+    /* Bytes of long frames that are coming in or were not fetched; but one a peer always may. */
+    RECEIVE_MOST = 64 << 20,
+    MASK_BYTES   = ASGDI_PROCESSES_MAX / 8,
 };
 
 /* Tags of control messages. */
@@ -70,27 +78,19 @@ typedef struct queue {
 } queue;
 
 typedef struct peer {
-    bool     gone;                /* dropped, or MPI reported an error with it */
-    bool     bye;                 /* its goodbye has come: nothing comes after it */
-    bool     bye_begun, bye_sent; /* ours to it */
-    uint32_t small, large;        /* sends on their way */
-    uint32_t taking;              /* receives of announced frames that are posted */
-    size_t   waiting;             /* bytes in out */
+    bool     gone;      /* dropped, or MPI reported an error with it */
+    bool     bye;       /* its goodbye has come: nothing comes after it */
+    bool     bye_begun; /* ours is on its way to it */
+    uint32_t sending;   /* requests */
+    uint32_t taking;    /* receives of announced frames that are posted */
+    size_t   waiting;   /* bytes in out */
     queue    out, in;
     parcel  *unposted; /* the first of `in` that is announced and has no receive */
 } peer;
 
 /* What a request of MPI is for.  The first `size` slots are the peers' control receives, for ever; behind
  * them is what is under way, in any order. */
-typedef enum slot_kind {
-    FREE,
-    CONTROL,
-    SEND_SMALL,
-    SEND_ANNOUNCE,
-    SEND_LARGE,
-    SEND_BYE,
-    TAKE
-} slot_kind;
+typedef enum slot_kind { FREE, CONTROL, SEND, TAKE } slot_kind;
 typedef struct slot {
     slot_kind kind;
     uint32_t  peer;
@@ -106,10 +106,11 @@ typedef struct mpi_link {
     bool         starved; /* some announced frame waits for room, or memory */
     bool         closing; /* what comes in is thrown away */
     peer        *peers;
-    uint8_t     *boxes; /* [size][SMALL]: of the control receives */
-    uint32_t     ready; /* peers whose next frame is here */
-    uint32_t     turn;  /* peer to be asked next */
-    size_t       held;  /* bytes of announced frames that are coming in or not fetched */
+    uint8_t     *boxes;  /* [size][SMALL]: of the control receives */
+    uint32_t     ready;  /* peers whose next frame is here */
+    uint32_t     turn;   /* peer to be asked next */
+    size_t       held;   /* bytes of announced frames that are coming in or not fetched */
+    size_t       queued; /* frames in all peers' out */
     int          n, capacity;
     MPI_Request *requests; /* [capacity], and so are: */
     MPI_Status  *statuses;
@@ -210,7 +211,10 @@ static void drop(asgdi_link *l, uint32_t process)
     if (q->gone) return;
     q->gone = true;
     m->ready -= head_is_here(q);
-    while (q->out.head) parcel_free(pop(&q->out));
+    while (q->out.head) {
+        parcel_free(pop(&q->out));
+        m->queued--;
+    }
     q->waiting = 0;
     while (q->in.head) {
         parcel *p = pop(&q->in);
@@ -231,12 +235,18 @@ static void lose(mpi_link *m, uint32_t process)
 
 /* ---- out ---- */
 
+/* A request just begun for a parcel, or none, that goes out. */
+static void sending(mpi_link *m, slot_kind kind, uint32_t to, parcel *p)
+{
+    m->peers[to].sending++;
+    under_way(m, kind, to, p);
+}
+
 static void send_small(mpi_link *m, uint32_t to, parcel *p)
 {
     if (MPI_Issend(p->frame->data, (int)p->bytes, MPI_BYTE, (int)to, TAG_FRAME, m->control,
                    &m->requests[m->n]) == MPI_SUCCESS) {
-        m->peers[to].small++;
-        under_way(m, SEND_SMALL, to, p);
+        sending(m, SEND, to, p);
         return;
     }
     parcel_free(p);
@@ -247,11 +257,10 @@ static void send_large(mpi_link *m, uint32_t to, parcel *p)
 {
     if (MPI_Isend(&p->bytes, (int)sizeof p->bytes, MPI_BYTE, (int)to, TAG_ANNOUNCE, m->control,
                   &m->requests[m->n]) == MPI_SUCCESS) {
-        under_way(m, SEND_ANNOUNCE, to, p);
+        sending(m, SEND, to, p);
         if (MPI_Issend(p->frame->data, (int)p->bytes, MPI_BYTE, (int)to, 0, m->bulk,
                        &m->requests[m->n]) == MPI_SUCCESS) {
-            m->peers[to].large++;
-            under_way(m, SEND_LARGE, to, p);
+            sending(m, SEND, to, p);
             return;
         }
     }
@@ -259,19 +268,26 @@ static void send_large(mpi_link *m, uint32_t to, parcel *p)
     lose(m, to);
 }
 
-/* Begins what the windows let through. */
-static void pump(mpi_link *m, uint32_t to)
+/* The next frames for a peer, if all that went to it before has arrived. */
+static void send_batch(mpi_link *m, uint32_t to)
 {
     peer *q = &m->peers[to];
-    while (!q->gone && q->out.head && room(m, 2)) {
-        const bool large = q->out.head->bytes > SMALL;
-        if (large ? q->large >= LARGE_WINDOW : q->small >= SMALL_WINDOW) return;
-        parcel *p = pop(&q->out);
+    if (q->sending > 0) return;
+    size_t at_once = 0, bytes = 0;
+    while (q->out.head && room(m, 2)) {
+        parcel    *p     = q->out.head;
+        const bool large = p->bytes > SMALL;
+        at_once += large ? RENDEZVOUS : p->bytes + RENDEZVOUS / 8;
+        bytes += p->bytes;
+        if (q->sending > 0 && (at_once > AT_ONCE || bytes > BATCH)) return;
+        pop(&q->out);
         q->waiting -= p->bytes;
+        m->queued--;
         if (large)
             send_large(m, to, p);
         else
             send_small(m, to, p);
+        if (q->gone) return;
     }
 }
 
@@ -287,7 +303,7 @@ static void send(asgdi_link *l, uint32_t to, asgdi_frame *f)
     p->bytes = f->bytes;
     append(&m->peers[to].out, p);
     m->peers[to].waiting += p->bytes;
-    pump(m, to);
+    m->queued++;
 }
 
 static size_t waiting(const asgdi_link *l, uint32_t process)
@@ -398,24 +414,16 @@ static void complete(mpi_link *m, int i, const MPI_Status *status, bool failed)
         }
         if (failed) lose(m, s.peer);
         return;
-    case SEND_SMALL: q->small--; break;
-    case SEND_LARGE: q->large--; break;
+    case SEND: q->sending--; break;
     case TAKE: q->taking--; break;
-    case SEND_BYE: q->bye_sent = true; break;
-    case SEND_ANNOUNCE: break;
     }
     m->slots[i].kind = FREE;
     if (failed) lose(m, s.peer); /* while the parcel still counts as MPI's */
     if (s.parcel) s.parcel->requests--;
-    if (s.kind == TAKE) {
-        if (s.parcel->abandoned)
-            parcel_free(s.parcel);
-        else
-            arrived(m, q, s.parcel);
-    } else {
-        if (s.parcel && s.parcel->requests == 0) parcel_free(s.parcel);
-        pump(m, s.peer);
-    }
+    if (s.kind == TAKE && !s.parcel->abandoned)
+        arrived(m, q, s.parcel);
+    else if (s.parcel && s.parcel->requests == 0)
+        parcel_free(s.parcel);
 }
 
 /* Slots behind the control receives that are free are filled with the last ones. */
@@ -452,12 +460,15 @@ static bool poll_once(mpi_link *m)
 static void poll(mpi_link *m)
 {
     enum { TURNS = 64 }; /* so that a flood does not keep the caller for ever */
-    int turns = 0;
-    /* Open MPI looks first and then works, so what this work has brought is seen by a second look. */
-    if (poll_once(m) || poll_once(m))
-        for (turns = 1; turns < TURNS && poll_once(m);) turns++;
+    /* Open MPI looks first and then works, so what this work has brought is seen by a second look.  Once connections
+     * have broken it may work at its sockets in one of eight calls only. */
+    const int looks = m->lost ? 9 : 2;
+    int       turns = 0;
+    for (int look = 0; look < looks && turns == 0; look++) turns += poll_once(m);
+    while (turns > 0 && turns < TURNS && poll_once(m)) turns++;
     if (turns > 0) m->moved = now();
     if (m->starved) take_all_announced(m);
+    for (uint32_t p = 0; m->queued > 0 && p < m->link.size; p++) send_batch(m, p);
 }
 
 static asgdi_frame *receive(asgdi_link *l, uint32_t *from)
@@ -535,11 +546,13 @@ static void say_goodbye(mpi_link *m)
 {
     for (uint32_t p = 0; p < m->link.size; p++) {
         peer *q = &m->peers[p];
-        if (p == m->link.self || q->gone || q->bye_begun || q->out.head || !room(m, 1)) continue;
+        if (p == m->link.self || q->gone || q->bye_begun || q->out.head || q->sending > 0 ||
+            !room(m, 1))
+            continue;
         if (MPI_Isend(&m->bye, (int)sizeof m->bye, MPI_BYTE, (int)p, TAG_GOODBYE, m->control,
                       &m->requests[m->n]) == MPI_SUCCESS) {
             q->bye_begun = true;
-            under_way(m, SEND_BYE, p, NULL);
+            sending(m, SEND, p, NULL);
         } else {
             lose(m, p);
         }
@@ -549,8 +562,7 @@ static void say_goodbye(mpi_link *m)
 /* Nothing more is to go to or come from that peer. */
 static bool settled(const peer *q, bool answered)
 {
-    return q->gone ||
-           (q->bye_sent && !q->small && !q->large && (!answered || (q->bye && !q->taking)));
+    return q->gone || (q->bye_begun && !q->sending && (!answered || (q->bye && !q->taking)));
 }
 
 /* Goodbyes both ways, until `until`; false: somebody did not answer.  answered: theirs are waited for, too. */
@@ -710,6 +722,46 @@ static long told_processes(const char **by)
     return 0;
 }
 
+/* Settings of Open MPI, where the user has not made them: before it is begun. */
+static void prepare(void)
+{
+    static const char *const settings[][2] = {
+        /* It would give up the processor whenever it finds nothing to do; rest() knows better when. */
+        {"mpi_yield_when_idle", "0"},
+        /* What of a message is sent before the receiver asks for it, and the rest in one piece, which is the one
+         * kind that survives the end of a connection. */
+        {"btl_tcp_eager_limit", "8192"},
+        {"btl_tcp_rndv_eager_limit", "1024"},
+        {"btl_tcp_min_rdma_pipeline_size", "0"},
+        {"btl_tcp_rdma_pipeline_send_length", "0"},
+        /* It counts connections wrongly when they break, and may then look at sockets once in 10 ms only. */
+        {"mpi_event_tick_rate", "1"},
+        /* By poll(2), an event that is added for a socket which was just closed is kept, and found again when the
+         * number is used again: an endless loop. */
+        {"opal_event_include", "epoll"},
+        /* Reading a dead process's memory aborts the reader. */
+        {"btl_vader_single_copy_mechanism", "none"},
+    };
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "OMPI_MCA_%s", settings[i][0]);
+        setenv(name, settings[i][1], 0);
+    }
+    /* Writing to a dead process's socket raises this signal, whose default ends the process. */
+    struct sigaction action;
+    if (sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN);
+}
+
+/* One thread calls MPI, so FUNNELED is what is right.  But Open MPI then takes locks that nobody contends for, and one
+ * of them twice where it cleans up after a broken connection: a deadlock.  Its SINGLE takes none, and its own
+ * threads do not depend on it. */
+#if defined(OPEN_MPI)
+enum { THREADS = MPI_THREAD_SINGLE };
+#else
+enum { THREADS = MPI_THREAD_FUNNELED };
+#endif
+
 /* Begins MPI, unless the program has.  0: it is usable here; else `why` says why not. */
 static int begin(bool *ours, char *why, size_t bytes)
 {
@@ -730,12 +782,17 @@ static int begin(bool *ours, char *why, size_t bytes)
             "MPI was begun by another thread; begin it with MPI_THREAD_SERIALIZED, or not at all");
         return -1;
     }
-    /* Open MPI may give up the processor whenever it finds nothing to do; rest() knows better when. */
-    setenv("OMPI_MCA_mpi_yield_when_idle", "0", 0);
-    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS) {
+    prepare();
+    if (MPI_Init_thread(NULL, NULL, THREADS, &level) != MPI_SUCCESS) {
         snprintf(why, bytes, "MPI_Init_thread failed");
         return -1;
     }
+#if defined(OPEN_MPI)
+    /* From now on it is quiet: its advice about broken connections goes through mpirun, waiting for it, and has been
+     * seen to crash it.  A variable of Open MPI 4; others do not have it. */
+    bool *quiet = dlsym(RTLD_DEFAULT, "orte_execute_quiet");
+    if (quiet) *quiet = true;
+#endif
     return 0;
 }
 
