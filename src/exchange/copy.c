@@ -319,11 +319,11 @@ void asgdi_copy_new_view(asgdi_exchange *x)
 /* Sending again into a network that is only slow makes it slower still.  How long to wait therefore follows from how
  * long answers take, and doubles with what had to be sent again; only an answer to what was sent once tells how long
  * they take now (Karn, Partridge 1987; Jacobson 1988). */
-static void took(asgdi_exchange *x, const asgdi_block *b)
+static void took(asgdi_exchange *x, const asgdi_block *b, double held)
 {
     asgdi_peer  *p = &x->peer[b->sent_to];
-    const double t = x->now - b->sent_at;
-    if (b->times_sent != 1) return;
+    const double t = x->now - b->sent_at - held;
+    if (b->times_sent != 1 || !(t >= 0)) return;
     p->answer   = t > p->answer ? t : p->answer + (t - p->answer) / 8;
     p->patience = fmax(x->c.resend, 2 * p->answer);
 }
@@ -535,6 +535,7 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     if (!b->sent || seq != b->next_seq || from != b->owner) return; /* of an earlier sending */
     const asgdi_version version = {asgdi_get_u64(r), asgdi_get_u64(r)};
     const uint64_t      updates = asgdi_get_u64(r), sync_round = asgdi_get_u64(r);
+    const double        held    = asgdi_get_double(r);
     const uint8_t       verdict = asgdi_get_u8(r);
     const uint8_t      *vector  = asgdi_get_bytes(r, (size_t)x->c.size * 16);
     uint32_t            n1 = 0, n2 = 0;
@@ -553,7 +554,7 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     b->base         = version;
     b->base_updates = updates;
     b->sync_round   = sync_round;
-    took(x, b);
+    took(x, b, held);
     drop_sent(x, b);
     x->counts.replies++;
     if (pull) { /* the last word: W becomes the master, bit for bit */

@@ -80,6 +80,7 @@ typedef struct asgdi_master {
     float    *sum;                                                      /* [rows][stride] */
     uint8_t  *in_sum;                                                   /* [rows] */
     uint64_t *round_seq, *round_included, *round_updates, *round_count; /* [size] */
+    double   *round_came; /* [size] when; its answer waits for the others */
     /* outer momentum */
     float   *velocity, *gathered; /* [rows][stride] */
     uint32_t arrivals;

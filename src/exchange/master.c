@@ -20,10 +20,11 @@ asgdi_master *asgdi_master_new(asgdi_exchange *x, const asgdi_block *b)
     bool enough = m->m && m->changed && m->seq;
     if (enough) m->included = m->seq + size;
     if (x->c.clock == ASGDI_CLOCK_SYNC) {
-        m->sum       = asgdi_calloc(asgdi_x_floats(b), sizeof(float));
-        m->in_sum    = asgdi_calloc(b->rows, 1);
-        m->round_seq = asgdi_calloc((size_t)size * 4, sizeof *m->round_seq);
-        enough       = enough && m->sum && m->in_sum && m->round_seq;
+        m->sum        = asgdi_calloc(asgdi_x_floats(b), sizeof(float));
+        m->in_sum     = asgdi_calloc(b->rows, 1);
+        m->round_seq  = asgdi_calloc((size_t)size * 4, sizeof *m->round_seq);
+        m->round_came = asgdi_calloc(size, sizeof *m->round_came);
+        enough        = enough && m->sum && m->in_sum && m->round_seq && m->round_came;
         if (enough) m->round_included = m->round_seq + size;
         if (enough) m->round_updates = m->round_included + size;
         if (enough) m->round_count = m->round_updates + size;
@@ -47,6 +48,7 @@ void asgdi_master_free(asgdi_master *m)
     asgdi_free(m->sum);
     asgdi_free(m->in_sum);
     asgdi_free(m->round_seq);
+    asgdi_free(m->round_came);
     asgdi_free(m->velocity);
     asgdi_free(m->gathered);
     asgdi_free(m);
@@ -122,6 +124,7 @@ static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t
     asgdi_put_u64(&w, m->version.count);
     asgdi_put_u64(&w, m->updates);
     asgdi_put_u64(&w, m->round);
+    asgdi_put_double(&w, m->round_came ? x->now - m->round_came[to] : 0);
     asgdi_put_u8(&w, (uint8_t)verdict);
     for (uint32_t q = 0; q < x->c.size; q++) {
         asgdi_put_u64(&w, m->seq[q]);
@@ -323,6 +326,7 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     uint32_t          n;
     if (!m || !m->serving) return; /* it will be sent again */
     if (from != x->c.self) seen(b, count);
+    if (m->round_came && !asgdi_set_has(&m->in_round, from)) m->round_came[from] = x->now;
     if (seq <= m->seq[from]) { /* the reply to it was lost, or is still on its way */
         if (seq == m->seq[from]) reply(x, b, from, seq, count, ASGDI_ACCEPTED, NULL, 0);
         return;

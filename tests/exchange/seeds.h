@@ -119,9 +119,12 @@ static inline uint64_t seeds_of_a_kind(uint64_t n)
     if (asked) return strtoull(asked, NULL, 10);
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
     return n / 8 + 1;
-#else
-    return n;
+#elif defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+    return n / 8 + 1;
 #endif
+#endif
+    return n;
 }
 
 static inline void run_seeds(seed_kind k, uint64_t n)

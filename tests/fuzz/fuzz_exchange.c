@@ -8,7 +8,7 @@
 #include "exchange/exchange.h"
 #include "exchange/wire.h"
 
-enum { SIZE = 3, QUEUE = 512, MOST_A_STEP = 4096, TOTAL = 96, BATCH = 4 };
+enum { SIZE = 3, QUEUE = 512, MOST_A_STEP = 4096, TOTAL = 96, BATCH = 4, STEPS = 250 };
 
 typedef struct in_flight {
     uint32_t     from, to;
@@ -45,7 +45,8 @@ static void begin(world *w)
 {
     static const asgd_table tables[] = {
         {.name = "a", .rows = 3, .dim = 10},
-        {.name = "b", .rows = 2500, .dim = 1, .flags = ASGD_TABLE_BY_FEATURE}};
+        {.name = "b", .rows = 200, .dim = 1, .flags = ASGD_TABLE_BY_FEATURE},
+        {.name = "c", .rows = 2, .dim = 4}};
     const uint32_t        options = byte(w);
     asgdi_exchange_config c       = {
               .size         = SIZE,
@@ -78,7 +79,7 @@ static void begin(world *w)
         c.chunk_seconds  = 0.1;
         w->p[q].rate     = 100;
         asgdi_params *at = &w->w[q];
-        if (asgdi_params_init(at, tables, 2, 1) != ASGD_OK) abort();
+        if (asgdi_params_init(at, tables, 3, 1) != ASGD_OK) abort();
         if (asgdi_params_set_rule(at, options & 128 ? ASGD_RULE_ftrl : ASGD_RULE_sgd) != ASGD_OK)
             abort();
         if (asgdi_exchange_new(&w->x[q], &c, at, read_rows, at) != ASGD_OK) abort();
@@ -127,7 +128,7 @@ static void work(world *w, uint32_t q)
            asgdi_exchange_lease(w->x[q], &r)) {
         if (r.lo >= r.hi || r.hi > TOTAL) abort();
         w->w[q].table[0].master[r.lo % 10] += 1;
-        w->w[q].table[1].master[r.lo * 20] += 1;
+        w->w[q].table[1].master[r.lo * 2] += 1;
         w->p[q].updates++;
         w->p[q].examples += r.hi - r.lo;
         asgdi_exchange_done(w->x[q], r);
@@ -224,7 +225,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     w->left = bytes;
     begin(w);
     step_all(w, 0.01);
-    while (w->left > 0) {
+    for (int i = 0; i < STEPS && w->left > 0; i++) {
         const uint32_t op = byte(w);
         switch (op % 8) {
         case 0: step_all(w, 0.01); break;
