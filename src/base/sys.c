@@ -10,6 +10,9 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/rng.h"
+
+enum { SUFFIX = 64 }; /* bytes of ".tmp-..." */
 
 double asgdi_now(void)
 {
@@ -59,18 +62,34 @@ uint32_t asgd_cores(void)
     return asgdi_cores();
 }
 
+/* A number that other threads, and processes of other hosts that write to the same folder, do not come upon. */
+static uint64_t unlike(const void *address)
+{
+    struct timespec t;
+    char            host[64] = "";
+    uint64_t        x        = (uint64_t)(uintptr_t)address;
+    clock_gettime(CLOCK_REALTIME, &t);
+    (void)gethostname(host, sizeof host - 1);
+    for (const char *c = host; *c; c++) x = asgdi_mix(x ^ (uint8_t)*c);
+    return asgdi_mix(x ^ asgdi_mix((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec));
+}
+
 asgd_status asgdi_file_create(asgdi_file *file, const char *path)
 {
     *file           = (asgdi_file){0};
     size_t length   = strlen(path);
     file->path      = asgdi_strdup(path);
-    file->temporary = asgdi_calloc(length + 32, 1);
+    file->temporary = asgdi_calloc(length + SUFFIX, 1);
     if (!file->path || !file->temporary) {
         asgdi_file_abandon(file);
         return ASGD_FAIL(ENOMEM, "no memory to write %s", path);
     }
-    snprintf(file->temporary, length + 32, "%s.tmp-%ld", path, (long)getpid());
-    file->f = fopen(file->temporary, "wb");
+    for (int tries = 0; tries < 10 && !file->f; tries++) {
+        snprintf(file->temporary, length + SUFFIX, "%s.tmp-%ld-%016llx", path, (long)getpid(),
+                 (unsigned long long)unlike(file->temporary));
+        file->f = fopen(file->temporary, "wbx");
+        if (!file->f && errno != EEXIST) break;
+    }
     if (!file->f) {
         int e = errno;
         asgdi_free(file->temporary);

@@ -210,7 +210,8 @@ void asgdi_members_on_beat(asgdi_exchange *x, uint32_t from, bool same_view, asg
     p->waits = flags & WAITS;
     if (flags & ENDING) x->ending = true;
     if (flags & SAVED) x->saved = true;
-    if (stop && !x->stop_why) x->stop_why = stop;
+    /* where several were given, that of the process which ends the run is everybody's */
+    if (stop && (!x->stop_why || from == asgdi_x_keeper(x))) x->stop_why = stop;
     if (n) asgdi_supply_known(x, known, n);
     if (!same_view) return;
     asgdi_set_take(&suspected, x->c.self); /* whoever suspects this process can act on it */

@@ -26,13 +26,13 @@ draw() {
     echo $((${hash%% *} % $1))
 }
 
-"$ASGD" synth clicks --rows 60000 -o "$folder/train.ffm" --quiet >/dev/null || exit 1
+"$ASGD" synth clicks --rows 300000 -o "$folder/train.ffm" --quiet >/dev/null || exit 1
 "$ASGD" synth clicks --rows 20000 --first 1000000 -o "$folder/valid.ffm" --quiet >/dev/null || exit 1
-"$ASGD" synth digits -o "$folder/digits" --rows 12000 --quiet >/dev/null || exit 1
+"$ASGD" synth digits -o "$folder/digits" --examples 12000 --test 2000 --quiet >/dev/null || exit 1
 
 declare -A arguments=(
-    [clicks]="train fm --train $folder/train.ffm --valid $folder/valid.ffm --epochs 40 --patience never"
-    [digits]="train mlp --train $folder/digits --valid $folder/digits --epochs 40"
+    [clicks]="train fm --train $folder/train.ffm --valid $folder/valid.ffm --epochs 10 --patience never"
+    [digits]="train mlp --train $folder/digits --valid $folder/digits --epochs 200"
 )
 declare -A metric=([clicks]=logloss [digits]=accuracy)
 declare -A tolerance=([clicks]=0.004 [digits]=0.006)
@@ -50,10 +50,9 @@ launch() { # JOB OUTPUT [options]
 }
 
 ranks() { # the processes of this run, "PID RANK" a line
-    local pid
+    local pid rank
     for pid in $(pgrep -f "^$ASGD train .*$folder"); do
-        local rank
-        rank=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')
+        rank=$(tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')
         [[ -n $rank ]] && echo "$pid $rank"
     done
 }
@@ -63,25 +62,37 @@ declare -A base=() count=()
 one_run() {
     local job=$1 output=$folder/run.json faults="" began=$SECONDS
     launch "$job" "$output" &
-    local launcher=$! n i
-    for ((i = 0; i < 100 && $(ranks | wc -l) < PROCESSES; i++)); do sleep 0.1; done
-    n=$((1 + $(draw 3)))
-    for ((i = 0; i < n; i++)); do
-        sleep "$(draw 3).$(draw 10)"
-        local victims pid rank how
+    local launcher=$! n i victims=()
+    for ((i = 0; i < 100 && ${#victims[@]} < PROCESSES; i++)); do
+        sleep 0.1
         mapfile -t victims < <(ranks)
-        ((${#victims[@]} > 1)) || break
-        read -r pid rank <<<"${victims[$(draw ${#victims[@]})]}"
+    done
+    n=$((1 + $(draw 3)))
+    for ((i = 0; i < n && ${#victims[@]} > 1; i++)); do
+        local which pid rank how
+        sleep "$(draw 2).$(draw 10)"
+        which=$(draw ${#victims[@]})
+        read -r pid rank <<<"${victims[$which]}"
         how=$(draw 4)
+        kill -0 "$pid" 2>/dev/null || break # the run is over
         case $how in
-        0 | 1) kill -KILL "$pid" 2>/dev/null && faults+=" kill:$rank" ;;
-        2) kill -STOP "$pid" 2>/dev/null && faults+=" stop:$rank" &&
-            (sleep 1; kill -CONT "$pid" 2>/dev/null) & ;;
-        3) kill -STOP "$pid" 2>/dev/null && faults+=" stop-long:$rank" &&
-            (sleep 8; kill -CONT "$pid" 2>/dev/null) & ;;
+        0 | 1)
+            kill -KILL "$pid"
+            faults+=" kill:$rank"
+            ;;
+        2)
+            kill -STOP "$pid"
+            (sleep 1; kill -CONT "$pid" 2>/dev/null) &
+            faults+=" stop:$rank"
+            ;;
+        3)
+            kill -STOP "$pid"
+            (sleep 8; kill -CONT "$pid" 2>/dev/null) &
+            faults+=" stop-long:$rank"
+            ;;
         esac
-        [[ $how == 2 ]] && faults+=" stop:$rank"
-        [[ $how == 3 ]] && faults+=" stop-long:$rank"
+        unset "victims[$which]"
+        victims=("${victims[@]}")
         count[$how]=$((${count[$how]:-0} + 1))
     done
     wait "$launcher"

@@ -1,0 +1,240 @@
+/* Groups of processes: what ends a run ends it in all, a lost process is made up for, and all rules learn. */
+#include "engine/group_of_threads.h"
+#include "engine/problem.h"
+
+/* ---- what ends a run ends it in all processes ---- */
+
+static void a_stopped_process_stops_all(void **state)
+{
+    (void)state;
+    crowd       g;
+    asgd_config c = config(2, ASGD_SHARE_REPLICA, 1);
+    c.epochs      = 1e6;
+    crowd_init(&g, 3, &c, 7);
+    g.p[1].config.stop = &interrupted;
+    run_all_and(g.p, 3, 1);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(g.p[i].result.end, ASGD_END_STOPPED);
+        assert_int_equal(g.p[i].status, ASGD_ESTOPPED);
+        assert_true(g.p[i].result.examples < UINT64_C(100000) * EXAMPLES);
+        for (uint32_t f = 0; f < 7; f++)
+            assert_true(asgd_model_row(g.p[i].model, 0, f)[0] ==
+                        asgd_model_row(g.p[0].model, 0, f)[0]);
+    }
+    crowd_free(&g);
+}
+
+static void time_and_targets_end_all(void **state)
+{
+    (void)state;
+    for (int target = 0; target < 2; target++) {
+        crowd       g;
+        asgd_config c = config(2, ASGD_SHARE_REPLICA, 1);
+        c.epochs      = 1e6;
+        crowd_init(&g, 3, &c, 7);
+        for (uint32_t i = 0; i < 3; i++) {
+            if (target) {
+                g.p[i].config.valid  = g.p[i].source;
+                g.p[i].config.target = "loss=0.001"; /* 1 / (1 + count) */
+            } else {
+                g.p[i].config.max_seconds = 0.05;
+            }
+        }
+        run_all(g.p, 3);
+        for (uint32_t i = 0; i < 3; i++) {
+            ok(g.p[i].status);
+            assert_int_equal(g.p[i].result.end, target ? ASGD_END_TARGET : ASGD_END_SECONDS);
+            assert_int_equal(g.p[i].result.evaluated, target && i == 0);
+            assert_int_equal(g.p[i].saved, i == 0);
+        }
+        if (target) { /* the parameters are those that met it */
+            asgd_metrics m;
+            ok(asgd_eval(g.p[0].model, g.p[0].source, 1, &m));
+            assert_true(m.loss <= 0.001 && m.loss == g.p[0].result.valid.loss);
+            assert_true(g.p[0].result.target_seconds > 0);
+        }
+        crowd_free(&g);
+    }
+}
+
+typedef struct failing_model {
+    count_model count;
+    bool        fails;
+} failing_model;
+
+static void failing_step(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
+                         void *scratch, uint64_t random, asgd_stats *st)
+{
+    count_step(self, b, w, g, scratch, random, st);
+    if (((const failing_model *)self)->fails) st->loss = NAN;
+}
+
+static void one_that_diverges_ends_all(void **state)
+{
+    (void)state;
+    asgd_model_ops ops = count_ops;
+    ops.self_bytes     = sizeof(failing_model);
+    ops.step           = failing_step;
+    crowd       g;
+    asgd_config c = config(1, ASGD_SHARE_REPLICA, 1);
+    c.epochs      = 1e6;
+    crowd_init(&g, 3, &c, 7);
+    for (uint32_t i = 0; i < 3; i++) {
+        const failing_model self = {.fails = i == 2};
+        asgd_model_free(g.p[i].data.model);
+        ok(asgd_model_new(&g.p[i].data.model, &ops, &self, asgd_source_schema(g.p[i].source)));
+        g.p[i].model = g.p[i].data.model;
+    }
+    run_all(g.p, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(g.p[i].status, ASGD_EDIVERGED);
+        assert_non_null(strstr(g.p[i].message, i == 2 ? "training diverged" : "process 2 ended"));
+    }
+    crowd_free(&g);
+}
+
+/* ---- a process that is lost ---- */
+
+typedef struct cutter {
+    local_net *net;
+    uint32_t   process;
+} cutter;
+
+static void *cut_later(void *user)
+{
+    const cutter *c = user;
+    test_sleep(0.1);
+    local_cut(c->net, c->process);
+    return NULL;
+}
+
+static void others_make_up_for_a_lost_process(void **state)
+{
+    (void)state;
+    for (uint32_t victim = 0; victim < 3; victim += 2)
+        for (uint32_t workers = 1; workers <= 2; workers++) {
+            crowd       g;
+            asgd_config c   = config(workers, ASGD_SHARE_SHARED, 1);
+            c.epochs        = 1;
+            c.pace          = 1e-3;
+            c.dead_after    = 0.5;
+            c.min_processes = 2;
+            crowd_init(&g, 3, &c, EXAMPLES);
+            pthread_t thread;
+            cutter    cut = {&g.net, victim};
+            assert_int_equal(pthread_create(&thread, NULL, cut_later, &cut), 0);
+            run_all(g.p, 3);
+            pthread_join(thread, NULL);
+            for (uint32_t i = 0; i < 3; i++) {
+                const process *p     = &g.p[i];
+                const uint32_t first = victim == 0 ? 1 : 0;
+                if (i == victim) {
+                    assert_int_equal(p->status, ASGD_ELOST);
+                    assert_non_null(strstr(p->message, "min_processes"));
+                    continue;
+                }
+                ok(p->status);
+                assert_int_equal(p->result.exchange.lost, 1);
+                assert_int_equal(p->result.examples, EXAMPLES);
+                assert_int_equal(p->result.exchange.missing, 0);
+                assert_int_equal(p->spoke, i == first);
+                assert_int_equal(p->saved, i == first);
+                for (uint32_t f = 0; f < EXAMPLES; f++) {
+                    const float got = asgd_model_row(p->model, 0, f)[0];
+                    if (got != 1 && got != 2) /* twice: the lost one had done it too */
+                        fail_msg("without process %u: row %u of process %u is %g", victim, f, i,
+                                 (double)got);
+                    assert_true(got == asgd_model_row(g.p[first].model, 0, f)[0]);
+                }
+            }
+            crowd_free(&g);
+        }
+}
+
+/* ---- learning ---- */
+
+typedef struct learner {
+    local_net   *net;
+    uint32_t     self, features;
+    asgd_config  config;
+    const char  *model;
+    problem      train;
+    float       *weights[2]; /* after each of two runs of one group */
+    size_t       n;
+    asgd_metrics m;
+} learner;
+
+static void *learn(void *user)
+{
+    learner    *l = user;
+    asgd_group *g;
+    MUST(asgdi_group_over(&g, local_open(l->net, l->self)) == ASGD_OK);
+    l->config.group = g;
+    for (int run = 0; run < 2; run++) {
+        asgd_model *m;
+        MUST(asgd_model_named(&m, l->model, NULL, asgd_source_schema(l->train.source)) == ASGD_OK);
+        const asgd_status s = asgd_train(m, l->train.source, &l->config, NULL);
+        if (s) fprintf(stderr, "%s\n", asgd_errmsg());
+        MUST(s == ASGD_OK);
+        l->weights[run] = problem_weights(m, &l->n);
+        MUST(asgd_eval(m, l->train.source, 1, &l->m) == ASGD_OK);
+        asgd_model_free(m);
+    }
+    asgd_group_close(g, 0);
+    return NULL;
+}
+
+static void every_rule_learns_the_same_everywhere(void **state)
+{
+    (void)state;
+    enum { PROCESSES = 2 };
+    for (asgd_rule_kind rule = ASGD_RULE_sgd; rule < ASGD_RULES; rule++)
+        for (uint32_t workers = 1; workers <= 2; workers++)
+            for (int mode = ASGD_ASYNC; mode <= ASGD_SYNC; mode++) {
+                local_net net;
+                learner   l[PROCESSES] = {{0}};
+                pthread_t thread[PROCESSES];
+                local_net_init(&net, PROCESSES);
+                for (uint32_t i = 0; i < PROCESSES; i++) {
+                    l[i] = (learner){.net    = &net,
+                                     .self   = i,
+                                     .model  = "softmax",
+                                     .config = {.workers   = workers,
+                                                .mode      = (asgd_mode)mode,
+                                                .share     = mode || workers == 1 ? ASGD_SHARE_AUTO
+                                                             : rule % 2 ? ASGD_SHARE_SHARED
+                                                                        : ASGD_SHARE_REPLICA,
+                                                .rule      = {.kind = rule},
+                                                .heartbeat = 0.05,
+                                                .epochs    = 4}};
+                    problem_make(&l[i].train, 3000, 8, 3, 1);
+                }
+                for (uint32_t i = 0; i < PROCESSES; i++)
+                    assert_int_equal(pthread_create(&thread[i], NULL, learn, &l[i]), 0);
+                for (uint32_t i = 0; i < PROCESSES; i++) pthread_join(thread[i], NULL);
+                for (int run = 0; run < 2; run++)
+                    assert_memory_equal(l[0].weights[run], l[1].weights[run],
+                                        l[0].n * sizeof(float));
+                if (!(l[0].m.accuracy > 0.85))
+                    fail_msg("rule %s, %u workers, mode %s: accuracy %g", asgd_rule_name(rule),
+                             workers, asgd_mode_name((asgd_mode)mode), l[0].m.accuracy);
+                for (uint32_t i = 0; i < PROCESSES; i++) {
+                    free(l[i].weights[0]);
+                    free(l[i].weights[1]);
+                    problem_free(&l[i].train);
+                }
+                local_net_free(&net);
+            }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stopped_process_stops_all),
+        cmocka_unit_test(time_and_targets_end_all),
+        cmocka_unit_test(one_that_diverges_ends_all),
+        cmocka_unit_test(others_make_up_for_a_lost_process),
+        cmocka_unit_test(every_rule_learns_the_same_everywhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
