@@ -41,6 +41,9 @@ foreach(file IN LISTS test_sources)
     list(APPEND labels long)
   endif()
   asgd_test(${folder}.${name} "${labels}" ${target})
+  if("long" IN_LIST labels)
+    set_tests_properties(${folder}.${name} PROPERTIES TIMEOUT 1200)
+  endif()
 endforeach()
 
 # The parsers against hostile input: with ASGD_FUZZ as fuzzers, else as tests over their corpus.

@@ -290,7 +290,7 @@ static inline seed_kind scenario(uint64_t seed, cluster_config *c)
     if (roll_is(&d, 0.2)) c->net.rate = roll_log(&d, 2e5, 1e8);
     roll_faults(&d, c, k);
     c->patience = 30;
-    c->longest  = 400;
+    c->longest  = 1000;
     return k;
 }
 

@@ -8,7 +8,7 @@
 #include "exchange/exchange.h"
 #include "exchange/wire.h"
 
-enum { SIZE = 3, QUEUE = 512, MOST_A_STEP = 4096, TOTAL = 96, BATCH = 4, STEPS = 250 };
+enum { SIZE = 3, QUEUE = 512, MOST_A_STEP = 4096, TOTAL = 96, BATCH = 4, STEPS = 150 };
 
 typedef struct in_flight {
     uint32_t     from, to;
