@@ -19,6 +19,7 @@ enum {
     RAREST      = 1024,    /* rounds between exchanges of rare rows */
     WINDOW      = 4 << 20, /* bytes under way to one owner */
     A_TICK      = 16,      /* blocks read in one */
+    ALIKE       = 128,     /* floats compared at once */
     PULL        = 1,       /* flag: it brings nothing */
 };
 
@@ -184,7 +185,6 @@ void asgdi_copy_free(asgdi_exchange *x)
     }
     free_fixes(&x->ready);
     free_fixes(&x->handed);
-    for (uint32_t i = 0; i < x->n_spare; i++) asgdi_free(x->spare[i]);
     for (int t = 0; t < ASGD_MAX_TABLES; t++) {
         asgdi_free(x->s[t]);
         asgdi_free(x->snap[t]);
@@ -207,20 +207,30 @@ static bool derived(const asgdi_exchange *x, uint32_t part)
     return (part == 0 ? s->w : s->slot[part - 1]) == ASGDK_DERIVED;
 }
 
-/* W - S of the rows that differ: rows1 [n], x1 [n][stride]. */
+/* W - S of the rows that differ: rows1 [n], x1 [n][stride].  Most rows of a large table are as they were, which is
+ * seen fastest of several at once. */
 static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
 {
     const uint32_t pad    = x->p->table[b->table].pad;
+    const uint32_t few    = b->stride < ALIKE ? ALIKE / b->stride : 1;
     const float   *s      = asgdi_x_s(x, b);
     const float    factor = x->c.merging == ASGDI_MERGE_ELASTIC ? (float)x->c.elastic : 1;
     /* W + (M' - (S + d)) is M' but for its last bits: those alone are not worth a delta, until the end */
     const float dust = x->stage == ASGDI_TRAINING ? 0x1p-22f : 0;
-    uint32_t    n    = 0;
+    uint32_t    n = 0, alike = 0; /* rows up to there are */
     x->read(x->user, b->table, b->first, b->rows, x->x1);
     for (uint32_t r = 0; r < b->rows; r++) {
         const float *w = x->x1 + (size_t)r * b->stride, *was = s + (size_t)r * b->stride;
         float       *d       = x->x1 + (size_t)n * b->stride; /* not past w */
         bool         differs = false;
+        if (r >= alike && r % few == 0) {
+            const uint32_t m = b->rows - r < few ? b->rows - r : few;
+            if (memcmp(w, was, (size_t)m * b->stride * sizeof *w) == 0) alike = r + m;
+        }
+        if (r < alike) {
+            r = alike - 1;
+            continue;
+        }
         for (uint32_t part = 0; part * pad < b->stride; part++) {
             const uint32_t from = part * pad;
             const bool     skip = derived(x, part);
@@ -442,11 +452,13 @@ void asgdi_copy_tick(asgdi_exchange *x)
 
 /* ---- what comes back ---- */
 
-static float *buffer(asgdi_exchange *x)
+/* Not zeroed, and no larger than it has to be: there are many at a time. */
+static float *buffer(asgdi_exchange *x, size_t floats)
 {
-    if (x->n_spare) return x->spare[--x->n_spare];
-    float *b = asgdi_calloc(x->most_floats, sizeof(float));
-    if (!b) asgdi_x_fail(x, "no memory for a correction");
+    void  *b    = NULL;
+    size_t room = 0;
+    if (!asgdi_grow(&b, &room, floats ? floats : 1, sizeof(float)))
+        asgdi_x_fail(x, "no memory for a correction");
     return b;
 }
 
@@ -492,7 +504,8 @@ static void correct(asgdi_exchange *x, asgdi_block *b, uint32_t n1, uint32_t n2,
 {
     const uint32_t number = (uint32_t)(b - x->block), stride = b->stride;
     const bool     elastic = x->c.merging == ASGDI_MERGE_ELASTIC && !replace;
-    float         *s = asgdi_x_s(x, b), *by = buffer(x);
+    const uint32_t most    = n1 + n2 < b->rows ? n1 + n2 : b->rows;
+    float         *s = asgdi_x_s(x, b), *by = buffer(x, (size_t)most * stride);
     if (!by || !add_fix(x, number, by)) return;
     uint32_t i = 0, j = 0, n = 0;
     while (i < n1 || j < n2) {
@@ -503,24 +516,24 @@ static void correct(asgdi_exchange *x, asgdi_block *b, uint32_t n1, uint32_t n2,
         const float   *m   = r2 == row ? x->x2 + (size_t)j * stride : NULL;
         float         *was = s + (size_t)row * stride, *c = by + (size_t)n * stride;
         const bool put = replace && d; /* what was sent was not finite: W is not worth keeping */
+        bool       any = put; /* of rows that nobody else has changed there is nothing to correct */
         for (uint32_t k = 0; k < stride; k++) {
             const float now  = m ? m[k] : was[k];
             const float sent = d && !put ? d[k] : 0;
             c[k]             = put ? now : elastic ? -sent : now - (was[k] + sent);
-            was[k]           = now;
+            any |= !(c[k] == 0);
+            was[k] = now;
         }
-        if (!add_entry(x, b, row, 1, put, c)) return;
-        n++;
         i += d != NULL;
         j += m != NULL;
+        if (!any) continue;
+        if (!add_entry(x, b, row, 1, put, c)) return;
+        n++;
     }
     if (n == 0) { /* nothing to make after all */
         x->ready.n--;
         b->correcting = false;
-        if (x->n_spare < sizeof x->spare / sizeof *x->spare)
-            x->spare[x->n_spare++] = by;
-        else
-            asgdi_free(by);
+        asgdi_free(by);
         x->under_way--;
     }
 }
@@ -590,10 +603,7 @@ void asgdi_exchange_corrected(asgdi_exchange *x)
         asgdi_fix *f                  = &x->handed.fix[i];
         x->block[f->block].correcting = false;
         x->under_way--;
-        if (f->by && x->n_spare < sizeof x->spare / sizeof *x->spare)
-            x->spare[x->n_spare++] = f->by;
-        else
-            asgdi_free(f->by);
+        asgdi_free(f->by);
     }
     x->handed.n = x->handed.n_entries = 0;
 }

@@ -196,8 +196,6 @@ struct asgdi_exchange {
     uint64_t    round_updates;  /* of this process when it began */
     uint64_t    agreed_updates; /* the same of the last round that is over */
     asgdi_fixes ready, handed;
-    float      *spare[16]; /* buffers of most_floats */
-    uint32_t    n_spare;
 
     /* the snapshot (copy.c) */
     enum {
