@@ -118,7 +118,8 @@ static void give_up(state *s, uint32_t p)
     if (s->link->waiting(s->link, p) != 0) FAIL("bytes wait for %u, which was dropped", p);
     s->link->send(s->link, p, make(s, p, 0)); /* is thrown away */
     if (s->link->waiting(s->link, p) != 0) FAIL("a frame waits for %u, which was dropped", p);
-    fprintf(stderr, "link_check: %u gives up %u, not heard for %.1f s\n", s->link->self, p, asgdi_now() - s->heard[p]);
+    fprintf(stderr, "link_check: %u gives up %u, not heard for %.1f s\n", s->link->self, p,
+            asgdi_now() - s->heard[p]);
 }
 
 /* A child stops this process, and wakes it some time later. */
@@ -192,9 +193,14 @@ static void traffic(state *s, double seconds, char what, uint32_t victim)
         if ((p != victim || what == 's') && s->late[p] == 0)
             FAIL("nothing came from %u after the loss", p);
     }
-    printf("link_check: %u of %u got through: %llu frames, %.0f MB out, %.1f s, longest turn %.2f s\n", l->self,
-           l->size, (unsigned long long)frames, (double)s->bytes * 1e-6, asgdi_now() - begin, longest);
+    printf(
+        "link_check: %u of %u got through: %llu frames, %.0f MB out, %.1f s, longest turn %.2f s\n",
+        l->self, l->size, (unsigned long long)frames, (double)s->bytes * 1e-6, asgdi_now() - begin,
+        longest);
+    const double end = asgdi_now();
     l->close(l, 10, lost, 0);
+    if (asgdi_now() - end > 5)
+        fprintf(stderr, "link_check: ended after %.1f s only\n", asgdi_now() - end);
 }
 
 /* ---- measuring ---- */
