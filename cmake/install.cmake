@@ -6,6 +6,7 @@ install(TARGETS asgd_shared asgd_static EXPORT asgdTargets
 install(DIRECTORY include/asgd DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 if(TARGET asgd)
   install(TARGETS asgd DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(PROGRAMS scripts/asgd-mpirun DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 if(EXISTS ${PROJECT_SOURCE_DIR}/man/asgd.1)
   install(FILES man/asgd.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)

@@ -77,6 +77,53 @@ foreach(file IN LISTS cli_tests)
   endif()
 endforeach()
 
+# Processes over the real MPI, each of those that were found, started as a user starts them.  They are timed,
+# so nothing else runs beside them.
+add_library(asgd_old MODULE tests/exchange/module_old.c) # refused by exchange.link
+set_target_properties(asgd_old PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+target_include_directories(asgd_old PRIVATE src include)
+target_link_libraries(asgd_old PRIVATE asgd_flags)
+if(ASGD_MPI_KINDS)
+  add_executable(link_check tests/mpi/link_check.c)
+  target_include_directories(link_check PRIVATE src include)
+  target_link_libraries(link_check PRIVATE asgd_static asgd_flags)
+  set_target_properties(link_check PROPERTIES RUNTIME_OUTPUT_DIRECTORY tests)
+endif()
+function(asgd_mpi_test name kind)
+  asgd_test(mpi.${name} mpi bash ${PROJECT_SOURCE_DIR}/tests/mpi/run.sh ${ARGN})
+  set_tests_properties(mpi.${name} PROPERTIES RUN_SERIAL ON TIMEOUT 120)
+  set_property(TEST mpi.${name} APPEND PROPERTY ENVIRONMENT "MPI_KIND=${kind}" "MPIRUN=${ASGD_MPIRUN_${kind}}"
+    "LAUNCHER=${PROJECT_SOURCE_DIR}/scripts/asgd-mpirun" "ASGD_MODULES=${PROJECT_BINARY_DIR}"
+    "LINK_CHECK=$<TARGET_FILE:link_check>")
+endfunction()
+foreach(kind IN LISTS ASGD_MPI_KINDS)
+  # processes, how many get through, exit code, what happens
+  foreach(n IN ITEMS 1 2 4 8)
+    asgd_mpi_test(${kind}.traffic_${n} ${kind} ${n} ${n} 0 traffic)
+  endforeach()
+  asgd_mpi_test(${kind}.stop ${kind} 3 3 0 stop 3)
+  asgd_mpi_test(${kind}.code ${kind} 3 0 7 code)
+endforeach()
+if(openmpi IN_LIST ASGD_MPI_KINDS) # which survives
+  foreach(transport IN ITEMS shm tcp)
+    asgd_mpi_test(openmpi.${transport}_kill openmpi 4 3 0 kill 5)
+    asgd_mpi_test(openmpi.${transport}_kill_first openmpi 4 3 0 kill-first 5)
+    asgd_mpi_test(openmpi.${transport}_give_up openmpi 4 3 0 give-up 9)
+    foreach(what IN ITEMS kill kill_first give_up)
+      set_property(TEST mpi.openmpi.${transport}_${what} APPEND PROPERTY ENVIRONMENT "TRANSPORT=${transport}")
+    endforeach()
+  endforeach()
+  asgd_mpi_test(openmpi.tcp_traffic openmpi 4 4 0 traffic)
+  set_property(TEST mpi.openmpi.tcp_traffic APPEND PROPERTY ENVIRONMENT "TRANSPORT=tcp")
+  asgd_mpi_test(openmpi.launcher openmpi launcher)
+endif()
+if(openmpi IN_LIST ASGD_MPI_KINDS AND mpich IN_LIST ASGD_MPI_KINDS)
+  asgd_mpi_test(openmpi.under_mpich mpich 2 "has started 2 processes, but Open MPI" 1 traffic)
+  asgd_mpi_test(mpich.under_openmpi openmpi 2 "has started 2 processes, but MPICH" 1 traffic)
+  set_property(TEST mpi.openmpi.under_mpich APPEND PROPERTY ENVIRONMENT "LINK_CHECK_NAME=openmpi")
+  set_property(TEST mpi.mpich.under_openmpi APPEND PROPERTY ENVIRONMENT "LINK_CHECK_NAME=mpich")
+endif()
+
 # What a user of the installed library does.
 asgd_test(install.outside_project install bash ${PROJECT_SOURCE_DIR}/tests/install/run.sh
   ${CMAKE_COMMAND} ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR} ${CMAKE_C_COMPILER})

@@ -520,16 +520,13 @@ static void rest(asgdi_link *l, double seconds)
 
 /* Tells scripts/asgd-mpirun how it ended, if that is what started this: mpirun itself may never end, or may
  * report success whatever happened, where it was told to bear losses. */
-static bool tell_launcher(int code)
+static void tell_launcher(int code)
 {
     const char *path = getenv("ASGD_VERDICT");
-    if (!path) return false;
-    const int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (fd >= 0) { /* on other hosts than the launcher's there is no such file */
-        dprintf(fd, "%d\n", code);
-        close(fd);
-    }
-    return true;
+    const int   fd   = path ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
+    if (fd < 0) return; /* on other hosts than the launcher's there is no such file */
+    dprintf(fd, "%d\n", code);
+    close(fd);
 }
 
 /* Ends all processes, with this code. */
@@ -642,23 +639,38 @@ static void link_free(mpi_link *m)
     free(m);
 }
 
+/* A setting of mpirun's, which it hands on to the processes. */
+static bool setting_is(const char *name, const char *value)
+{
+    const char *text = getenv(name);
+    return text && strcmp(text, value) == 0;
+}
+
 /* Where somebody is lost, MPI_Finalize would wait for it, and mpirun may take a process that ends without it for a
- * failed one.  So the lowest of those left ends the job, with success; all have said goodbye by then.  A launcher
- * that was told to bear losses only needs the processes to end. */
+ * failed one.  So the lowest of those left ends the job, with success; all have said goodbye by then.  An mpirun
+ * that is to bear everything takes no notice of that, and waits until each has ended. */
 static void leave(mpi_link *m, int code)
 {
-    const bool  told     = tell_launcher(code);
-    const char *recovery = getenv("OMPI_MCA_orte_enable_recovery");
-    const bool  bears    = told || (recovery && strcmp(recovery, "0") != 0);
-    uint32_t    lowest   = 0;
+    uint32_t lowest = 0;
     while (lowest != m->link.self && m->peers[lowest].gone) lowest++;
+    tell_launcher(code);
     fflush(NULL);
-    if (!bears) {
+    if (!setting_is("OMPI_MCA_orte_enable_recovery", "1")) {
         signal(SIGTERM, SIG_DFL); /* which is how it will come */
         if (lowest == m->link.self) MPI_Abort(MPI_COMM_WORLD, code);
         nap(1);
     }
     _exit(code);
+}
+
+/* The others have given this process up: how it ends must not look like a failure of the job. */
+static void leave_alone(double seconds, int code)
+{
+    fflush(NULL);
+    if (setting_is("OMPI_MCA_orte_enable_recovery", "1")) _exit(code);
+    if (!setting_is("OMPI_MCA_orte_abort_on_non_zero_status", "0"))
+        nap(seconds); /* the others may end first */
+    raise(SIGKILL);   /* mpirun bears that, but not that a process leaves by itself */
 }
 
 static void close_link(asgdi_link *l, double seconds, bool lost, int code)
@@ -671,11 +683,7 @@ static void close_link(asgdi_link *l, double seconds, bool lost, int code)
         m->lost |= m->peers[p].gone;
         m->bye.gone[p / 8] |= (uint8_t)(m->peers[p].gone << p % 8);
     }
-    if (m->out) { /* its end is nobody else's business; but it must not look like a failure of the job */
-        fflush(NULL);
-        if (!getenv("ASGD_VERDICT")) nap(seconds);
-        _exit(code);
-    }
+    if (m->out) leave_alone(seconds, code);
     if (code) {
         part(m, seconds < 1 ? until : now() + 1, false);
         end_of_job(code);

@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# run.sh PROCESSES THROUGH CODE MODE [SECONDS] -- link_check by asgd-mpirun: its exit code, and how many processes
+#     say that they got through; THROUGH may be a text instead, a part of what they are to say.
+# run.sh launcher -- the launcher itself, with programs that die, hang and are interrupted.
+set -u
+[[ -x ${MPIRUN-} ]] || { echo "skipped: no mpirun of $MPI_KIND"; exit 77; }
+export ASGD_MPIRUN_OPTIONS=--oversubscribe
+((EUID)) || ASGD_MPIRUN_OPTIONS+=" --allow-run-as-root"
+export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 # MPIs leak
+folder=$(mktemp -d "${TMPDIR:-/tmp}/asgd-mpi.XXXXXX") || exit 1
+trap 'rm -rf "$folder"' EXIT
+export TMPDIR=$folder # short: Open MPI makes sockets in it
+launch=("$LAUNCHER" --mpirun "$MPIRUN")
+failures=0
+fail() {
+    failures=$((failures + 1))
+    echo "FAILED: $*"
+}
+
+if [[ $1 != launcher ]]; then
+    processes=$1 through=$2 code=$3
+    shift 3
+    [[ ${TRANSPORT-shm} == shm ]] || launch+=(--fabric -O --mca -O btl -O "tcp,self")
+    timeout 100 "${launch[@]}" -n "$processes" "$LINK_CHECK" "$@" >"$folder/out" 2>&1
+    got=$?
+    cat "$folder/out"
+    ((got == code)) || fail "exit $got, not $code"
+    if [[ $through =~ ^[0-9]+$ ]]; then
+        n=$(grep -c "got through" "$folder/out")
+        ((n == through)) || fail "$n processes got through, not $through"
+    else
+        grep -qF -e "$through" "$folder/out" || fail "nobody says: $through"
+    fi
+    exit $((failures > 0))
+fi
+
+# expect CODE TEXT WORD...: the launcher with these words ends with that code and says that.
+expect() {
+    local code=$1 text=$2
+    shift 2
+    timeout 60 "${launch[@]}" "$@" >"$folder/out" 2>&1
+    local got=$?
+    ((got == code)) || { fail "exit $got, not $code: $*"; cat "$folder/out"; }
+    [[ -z $text ]] || grep -qF -e "$text" "$folder/out" || { fail "\"$text\" is not said: $*"; cat "$folder/out"; }
+}
+program() { # program NAME: a script from standard input
+    cat >"$folder/$1"
+    chmod +x "$folder/$1"
+}
+
+expect 0 "usage: asgd-mpirun" --help
+expect 2 "which program?"
+expect 2 "no option --unknown" --unknown true
+expect 2 "no whole number" -n many true
+expect 2 "needs the program to have --checkpoint" --restarts 1 -n 1 true
+expect 1 "no process was left" -n 2 false
+
+program dies <<'END'
+#!/bin/bash
+case "$*" in *--resume*) echo 0 >>"$ASGD_VERDICT"; exit 0 ;; esac
+kill -9 $$
+END
+expect 0 "starting it again from its checkpoint (1 of 2)" --restarts 2 -n 2 "$folder/dies" --checkpoint there
+expect 1 "no process was left" -n 2 "$folder/dies" --checkpoint there
+
+program fails <<'END'
+#!/bin/bash
+[[ $1 != --late ]] || sleep 1
+echo "$2" >>"$ASGD_VERDICT"
+END
+expect 3 "" -n 2 "$folder/fails" --now 3
+expect 0 "" -n 2 "$folder/fails" --late 0
+
+program hangs <<'END'
+#!/bin/bash
+echo 0 >>"$ASGD_VERDICT"
+sleep 1000
+END
+expect 0 "the run has ended but mpirun has not" --grace 1 -n 2 "$folder/hangs"
+
+program waits <<'END'
+#!/bin/bash
+trap 'echo 130 >>"$ASGD_VERDICT"; exit 130' INT
+touch "$1.$$"
+for ((i = 0; i < 300; i++)); do sleep 0.1; done
+END
+"${launch[@]}" -n 2 "$folder/waits" "$folder/begun" >"$folder/out" 2>&1 &
+job=$!
+for ((i = 0; i < 200; i++)); do
+    started=("$folder"/begun.*)
+    ((${#started[@]} == 2)) && break
+    sleep 0.1
+done
+kill -TERM $job
+wait $job
+got=$?
+((got == 130)) || { fail "exit $got, not 130, when interrupted"; cat "$folder/out"; }
+grep -q "asking the processes to stop" "$folder/out" || fail "nothing is said about stopping"
+exit $((failures > 0))
