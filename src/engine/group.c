@@ -21,8 +21,9 @@ static const double REST_LEAST = 100e-6; /* seconds between turns */
 static const double REST_MOST  = 500e-6;
 static const double STOCK_SECONDS =
     0.02; /* of work in the workers' stock, and of a piece half of it */
-static const double RATE_SECONDS  = 0.02; /* of work that a rate is measured over */
-static const double RATE_FIRST    = 1e-4; /* the first one, that there is one */
+static const double RATE_SECONDS = 0.02; /* of work that a rate is measured over */
+static const double RATE_FIRST =
+    1e-4; /* the first one; the next ones twice as long as those before */
 static const double CLOSE_SECONDS = 5;
 static const double POLL_SECONDS  = 1e-3;
 static const double HERE_SECONDS  = 0.1;
@@ -55,6 +56,7 @@ struct asgd_group {
     double          began;
     double          cost;      /* seconds of a core, of turns in which something happened */
     double          rate_busy; /* seconds of workers when the rate was measured last */
+    double          rate_over; /* seconds of work that it is to be measured over next */
     uint64_t        rate_done; /* examples */
     uint32_t        lost, turns_over;
     uint32_t        snapshot; /* the last one begun */
@@ -92,11 +94,13 @@ static void measure(asgd_group *g, double now)
         busy -= read_double(&r->worker[i].waited);
     }
     const double seconds = (busy - g->rate_busy) / r->workers;
-    if (done == g->rate_done || seconds < (g->rate > 0 ? RATE_SECONDS : RATE_FIRST)) return;
+    if (done == g->rate_done || seconds < g->rate_over) return;
     const double rate = (double)(done - g->rate_done) / seconds;
-    g->rate           = g->rate > 0 ? 0.5 * (g->rate + rate) : rate;
-    g->rate_done      = done;
-    g->rate_busy      = busy;
+    /* first steps are slow and tell little: only what was measured for long enough is worth keeping */
+    g->rate      = g->rate_over < RATE_SECONDS ? rate : 0.5 * (g->rate + rate);
+    g->rate_over = fmin(2 * g->rate_over, RATE_SECONDS);
+    g->rate_done = done;
+    g->rate_busy = busy;
     /* a worker tells what it has done about every half of the time that the stock lasts */
     const double   piece  = 0.5 * STOCK_SECONDS * g->rate / r->workers / r->batch;
     const uint32_t most   = r->leases.most / r->batch;
@@ -269,6 +273,7 @@ static void begin(asgd_group *g, asgdi_joint *j)
     g->cost                                    = 0;
     g->snapshot = g->turns_over = 0;
     g->rate_busy                = 0;
+    g->rate_over                = RATE_FIRST;
     g->rate_done                = 0;
 }
 

@@ -16,8 +16,9 @@
 #include "engine/run.h"
 #include "params/checksum.h"
 
-static const double POLL_SECONDS  = 500e-6;
-static const double CHUNK_SECONDS = 0.2; /* of work that a lease is for */
+static const double POLL_SECONDS   = 500e-6;
+static const double CHUNK_SECONDS  = 0.2; /* of work that a lease is for */
+static const double FIRST_EXAMPLES = 64;  /* that each worker has to begin with, or two steps */
 
 /* ---- what has to be the same ---- */
 
@@ -176,7 +177,7 @@ asgd_status asgdi_joint_new(asgdi_run *r)
     asgdk_step step;
     asgdi_rule_step(&r->rule, r->lr, 1, &step);
     j->run        = r;
-    j->rate_least = 2.0 * r->workers * r->batch / CHUNK_SECONDS;
+    j->rate_least = r->workers * fmax(2.0 * r->batch, FIRST_EXAMPLES) / CHUNK_SECONDS;
     r->bounded    = true;
     ASGD_TRY(asgdi_access_init(&j->access, p, r->locks, r->n_own, r->k, &step));
     j->reader->access = &j->access;

@@ -100,11 +100,13 @@ asgd_status asgdi_copy_new(asgdi_exchange *x)
                 "table %s: rows of %u floats are too long to be exchanged between processes",
                 x->p->table[b->table].info.name, b->stride);
     }
-    x->x1    = asgdi_calloc(x->most_floats, sizeof(float));
-    x->x2    = asgdi_calloc(x->most_floats, sizeof(float));
-    x->rows1 = asgdi_calloc(rows, sizeof *x->rows1);
-    x->rows2 = asgdi_calloc(rows, sizeof *x->rows2);
-    if (!x->x1 || !x->x2 || !x->rows1 || !x->rows2) goto no_memory;
+    x->x1       = asgdi_calloc(x->most_floats, sizeof(float));
+    x->x2       = asgdi_calloc(x->most_floats, sizeof(float));
+    x->x3       = asgdi_calloc(x->most_floats, sizeof(float));
+    x->rows1    = asgdi_calloc(rows, sizeof *x->rows1);
+    x->rows2    = asgdi_calloc(rows, sizeof *x->rows2);
+    x->expected = asgdi_calloc(rows, sizeof *x->expected);
+    if (!x->x1 || !x->x2 || !x->x3 || !x->rows1 || !x->rows2 || !x->expected) goto no_memory;
     for (int t = 0; t < x->p->n_tables; t++) {
         const asgdi_table *table = &x->p->table[t];
         const size_t       n     = (size_t)table->info.rows * table->stride;
@@ -194,8 +196,10 @@ void asgdi_copy_free(asgdi_exchange *x)
     asgdi_free(x->vectors);
     asgdi_free(x->x1);
     asgdi_free(x->x2);
+    asgdi_free(x->x3);
     asgdi_free(x->rows1);
     asgdi_free(x->rows2);
+    asgdi_free(x->expected);
 }
 
 /* ---- sending ---- */
@@ -207,38 +211,49 @@ static bool derived(const asgdi_exchange *x, uint32_t part)
     return (part == 0 ? s->w : s->slot[part - 1]) == ASGDK_DERIVED;
 }
 
+/* d = factor * (w - was) [n]; whether any of it is more than dust * |was|, or NaN. */
+static bool subtract(size_t n, const float *restrict w, const float *restrict was, float factor,
+                     float dust, float *restrict d)
+{
+    uint32_t differs = 0;
+    for (size_t i = 0; i < n; i++) {
+        const float change = w[i] - was[i];
+        differs |= !(fabsf(change) <= dust * fabsf(was[i]));
+        d[i] = factor * change;
+    }
+    return differs != 0;
+}
+
 /* W - S of the rows that differ: rows1 [n], x1 [n][stride].  Most rows of a large table are as they were, which is
  * seen fastest of several at once. */
 static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
 {
-    const uint32_t pad    = x->p->table[b->table].pad;
-    const uint32_t few    = b->stride < ALIKE ? ALIKE / b->stride : 1;
+    const uint32_t pad = x->p->table[b->table].pad, stride = b->stride;
+    const uint32_t few    = stride < ALIKE ? ALIKE / stride : 1;
     const float   *s      = asgdi_x_s(x, b);
     const float    factor = x->c.merging == ASGDI_MERGE_ELASTIC ? (float)x->c.elastic : 1;
     /* W + (M' - (S + d)) is M' but for its last bits: those alone are not worth a delta, until the end */
     const float dust = x->stage == ASGDI_TRAINING ? 0x1p-22f : 0;
     uint32_t    n = 0, alike = 0; /* rows up to there are */
-    x->read(x->user, b->table, b->first, b->rows, x->x1);
+    x->read(x->user, b->table, b->first, b->rows, x->x3);
     for (uint32_t r = 0; r < b->rows; r++) {
-        const float *w = x->x1 + (size_t)r * b->stride, *was = s + (size_t)r * b->stride;
-        float       *d       = x->x1 + (size_t)n * b->stride; /* not past w */
-        bool         differs = false;
+        const float *w = x->x3 + (size_t)r * stride, *was = s + (size_t)r * stride;
+        float       *d = x->x1 + (size_t)n * stride;
         if (r >= alike && r % few == 0) {
             const uint32_t m = b->rows - r < few ? b->rows - r : few;
-            if (memcmp(w, was, (size_t)m * b->stride * sizeof *w) == 0) alike = r + m;
+            if (memcmp(w, was, (size_t)m * stride * sizeof *w) == 0) alike = r + m;
         }
         if (r < alike) {
             r = alike - 1;
             continue;
         }
-        for (uint32_t part = 0; part * pad < b->stride; part++) {
-            const uint32_t from = part * pad;
-            const bool     skip = derived(x, part);
-            for (uint32_t c = from; c < from + pad; c++) {
-                const float change = skip ? 0 : w[c] - was[c];
-                differs |= !(fabsf(change) <= dust * fabsf(was[c]));
-                d[c] = factor * change;
-            }
+        bool differs = false;
+        for (uint32_t part = 0; part * pad < stride; part++) {
+            const uint32_t at = part * pad;
+            if (derived(x, part))
+                memset(d + at, 0, pad * sizeof *d);
+            else
+                differs |= subtract(pad, w + at, was + at, factor, dust, d + at);
         }
         if (differs) x->rows1[n++] = r;
     }
@@ -364,10 +379,10 @@ static void look_for_lost(asgdi_exchange *x)
 
 /* ---- rounds ---- */
 
-/* Nothing to disturb, and somebody waits for what he did to be safe. */
+/* Nothing to disturb, as there is no more work, and somebody waits for what he did to be safe. */
 static bool workers_wait(const asgdi_exchange *x)
 {
-    if (!asgdi_supply_idle(x)) return false;
+    if (!asgdi_supply_is_refused(x)) return false;
     bool wait = x->supply.n_marked > 0;
     for (uint32_t q = 0; q < x->c.size && !wait; q++)
         wait = x->peer[q].waits && asgdi_set_has(&x->in, q);
@@ -377,12 +392,13 @@ static bool workers_wait(const asgdi_exchange *x)
 static bool may_begin(const asgdi_exchange *x)
 {
     const uint64_t steps = x->progress.updates - x->round_updates;
+    const bool     soon  = x->now >= x->round_began + x->c.round_least;
     switch (x->stage) {
     case ASGDI_TRAINING:
         if (x->c.clock == ASGDI_CLOCK_SYNC)
             return steps >= x->c.local_steps || asgdi_supply_is_refused(x);
-        if (workers_wait(x)) return x->now >= x->round_began + x->c.round_least;
-        if (x->c.local_steps) return steps >= x->c.local_steps || asgdi_supply_idle(x);
+        if (workers_wait(x)) return soon;
+        if (x->c.local_steps) return steps >= x->c.local_steps || (soon && asgdi_supply_idle(x));
         return x->now >= x->round_at || (x->c.ahead && 2 * steps >= x->c.ahead);
     case ASGDI_FLUSHING: return x->still && !x->flushed;
     case ASGDI_FETCHING:
@@ -499,12 +515,68 @@ static bool add_entry(asgdi_exchange *x, const asgdi_block *b, uint32_t row, uin
     return true;
 }
 
+/* Of one row [n], c = M' - (S + d) and then S = M': whether any of it is not zero. */
+static bool follow(size_t n, float *restrict s, const float *restrict d, const float *restrict m,
+                   float *restrict c)
+{
+    uint32_t any = 0;
+    for (size_t i = 0; i < n; i++) {
+        c[i] = m[i] - (s[i] + d[i]);
+        any |= !(c[i] == 0);
+        s[i] = m[i];
+    }
+    return any != 0;
+}
+
+static bool follow_others(size_t n, float *restrict s, const float *restrict m, float *restrict c)
+{
+    uint32_t any = 0;
+    for (size_t i = 0; i < n; i++) {
+        c[i] = m[i] - s[i];
+        any |= !(c[i] == 0);
+        s[i] = m[i];
+    }
+    return any != 0;
+}
+
+static bool take_back(size_t n, const float *restrict d, float *restrict c)
+{
+    uint32_t any = 0;
+    for (size_t i = 0; i < n; i++) {
+        c[i] = -d[i];
+        any |= !(c[i] == 0);
+    }
+    return any != 0;
+}
+
+typedef enum asgdi_unlisted {          /* rows of a delta that its reply does not have */
+                              DROPPED, /* the master is as it was */
+                              ADDED,   /* it is S + d, as nobody else had changed them */
+} asgdi_unlisted;
+
+/* What is to be added to a row of W, to c: of d, what was sent, or NULL, and m, the master now, or NULL where it was not
+ * listed; S becomes the master.  false: nothing. */
+static bool correction(const asgdi_exchange *x, size_t n, float *s, const float *d, const float *m,
+                       asgdi_unlisted unlisted, float *c)
+{
+    const bool elastic = x->c.merging == ASGDI_MERGE_ELASTIC;
+    bool       any     = false;
+    if (d && m)
+        any = follow(n, s, d, m, c);
+    else if (m)
+        any = follow_others(n, s, m, c);
+    else if (unlisted == ADDED)
+        for (size_t i = 0; i < n; i++) s[i] += d[i];
+    if (elastic) return d && take_back(n, d, c); /* it is drawn back by what it has given */
+    return d && !m && unlisted == DROPPED ? take_back(n, d, c) : any;
+}
+
 /* rows1, x1 [n1]: what was sent; rows2, x2 [n2]: what the master has now, of rows that changed. */
-static void correct(asgdi_exchange *x, asgdi_block *b, uint32_t n1, uint32_t n2, bool replace)
+static void correct(asgdi_exchange *x, asgdi_block *b, uint32_t n1, uint32_t n2, bool replace,
+                    asgdi_unlisted unlisted)
 {
     const uint32_t number = (uint32_t)(b - x->block), stride = b->stride;
-    const bool     elastic = x->c.merging == ASGDI_MERGE_ELASTIC && !replace;
-    const uint32_t most    = n1 + n2 < b->rows ? n1 + n2 : b->rows;
+    const uint32_t most = n1 + n2 < b->rows ? n1 + n2 : b->rows;
     float         *s = asgdi_x_s(x, b), *by = buffer(x, (size_t)most * stride);
     if (!by || !add_fix(x, number, by)) return;
     uint32_t i = 0, j = 0, n = 0;
@@ -515,18 +587,15 @@ static void correct(asgdi_exchange *x, asgdi_block *b, uint32_t n1, uint32_t n2,
         const float   *d   = r1 == row ? x->x1 + (size_t)i * stride : NULL;
         const float   *m   = r2 == row ? x->x2 + (size_t)j * stride : NULL;
         float         *was = s + (size_t)row * stride, *c = by + (size_t)n * stride;
-        const bool put = replace && d; /* what was sent was not finite: W is not worth keeping */
-        bool       any = put; /* of rows that nobody else has changed there is nothing to correct */
-        for (uint32_t k = 0; k < stride; k++) {
-            const float now  = m ? m[k] : was[k];
-            const float sent = d && !put ? d[k] : 0;
-            c[k]             = put ? now : elastic ? -sent : now - (was[k] + sent);
-            any |= !(c[k] == 0);
-            was[k] = now;
-        }
+        const bool     put = replace && d; /* not finite: W is not worth keeping */
         i += d != NULL;
         j += m != NULL;
-        if (!any) continue;
+        if (put) {
+            if (m) memcpy(was, m, stride * sizeof *was);
+            memcpy(c, was, stride * sizeof *c);
+        } else if (!correction(x, stride, was, d, m, unlisted, c)) {
+            continue; /* of rows that nobody else has changed there is nothing to correct */
+        }
         if (!add_entry(x, b, row, 1, put, c)) return;
         n++;
     }
@@ -548,9 +617,9 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     if (!b->sent || seq != b->next_seq || from != b->owner) return; /* of an earlier sending */
     const asgdi_version version = {asgdi_get_u64(r), asgdi_get_u64(r)};
     const uint64_t      updates = asgdi_get_u64(r), sync_round = asgdi_get_u64(r);
-    const double        held    = asgdi_get_double(r);
-    const uint8_t       verdict = asgdi_get_u8(r);
-    const uint8_t      *vector  = asgdi_get_bytes(r, (size_t)x->c.size * 16);
+    const double        held = asgdi_get_double(r);
+    const uint8_t       said = asgdi_get_u8(r), verdict = said & 0x7f;
+    const uint8_t      *vector = asgdi_get_bytes(r, (size_t)x->c.size * 16);
     uint32_t            n1 = 0, n2 = 0;
     if (r->bad || asgdi_version_before(version, b->base)) return;
     if (!asgdi_decode(ASGDI_FLOAT32, &shape, r->at, r->left, &n2, x->rows2, x->x2)) return;
@@ -583,7 +652,7 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         asgdi_master_unseen(x, b);
     else
         b->safe_mark = b->read_mark; /* it is in the owner's master and in this process's S */
-    correct(x, b, n1, n2, verdict == ASGDI_QUARANTINED);
+    correct(x, b, n1, n2, verdict == ASGDI_QUARANTINED, said != verdict ? ADDED : DROPPED);
     copy_to_snapshot(x, b);
 }
 

@@ -13,6 +13,9 @@
 #include "exchange/set.h"
 #include "exchange/wire.h"
 
+/* Beside the verdict in a reply: rows of the delta that it does not list are S + d, for nobody else had changed them. */
+static const unsigned ASGDI_AS_EXPECTED = 0x80;
+
 static const uint64_t ASGDI_FIRST_VIEW = UINT64_C(1) << 16;
 
 /* Which master: masters of one block that served one after another are ordered by it, and two with the same one
@@ -185,6 +188,8 @@ struct asgdi_exchange {
     uint64_t    *vectors;            /* of all blocks: [blocks][2][size] */
     float       *x1, *x2, *x3;       /* scratch, [most_floats] */
     uint32_t    *rows1, *rows2;
+    /* [rows] of a block; == entered: the last delta found the row as its sender had it */
+    uint64_t *expected, entered;
 
     /* rounds (copy.c) */
     uint64_t    round;

@@ -102,9 +102,10 @@ size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t 
     return 64 + (size_t)x->c.size * 16 + asgdi_encode_bound(ASGDI_FLOAT32, &s, n);
 }
 
-/* Rows changed after version `count`, and those listed in also [n_also], which may be NULL. */
+/* Rows changed after version `count`, and those listed in also [n_also], which may be NULL.  verdict: of the delta, with
+ * ASGDI_AS_EXPECTED where its rows that the reply lacks are S + d. */
 static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t seq,
-                  uint64_t count, asgdi_verdict verdict, const uint32_t *also, uint32_t n_also)
+                  uint64_t count, unsigned verdict, const uint32_t *also, uint32_t n_also)
 {
     const asgdi_master *m     = b->master;
     const asgdi_shape   shape = asgdi_x_shape(x, b);
@@ -113,6 +114,7 @@ static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t
     for (uint32_t r = 0; r < b->rows; r++) {
         while (k < n_also && also[k] < r) k++;
         if (m->changed[r] <= count && !(k < n_also && also[k] == r)) continue;
+        if (verdict & ASGDI_AS_EXPECTED && x->expected[r] == x->entered) continue;
         memcpy(x->x2 + (size_t)n * b->stride, m->m + (size_t)r * b->stride,
                b->stride * sizeof(float));
         x->rows2[n++] = r;
@@ -153,14 +155,29 @@ static float part_weight(const asgdi_exchange *x, uint32_t part, float weight,
     return weight;
 }
 
+static void add_scaled(size_t n, float *restrict to, const float *restrict d, float factor)
+{
+    for (size_t i = 0; i < n; i++) to[i] += factor * d[i];
+}
+
 static void add_row(const asgdi_exchange *x, const asgdi_block *b, float *to, const float *d,
                     float weight, uint32_t contributors)
 {
     const uint32_t pad = x->p->table[b->table].pad;
-    for (uint32_t part = 0; part * pad < b->stride; part++) {
-        const float f = part_weight(x, part, weight, contributors);
-        for (uint32_t c = part * pad; c < (part + 1) * pad; c++) to[c] += f * d[c];
+    for (uint32_t part = 0; part * pad < b->stride; part++)
+        add_scaled(pad, to + part * pad, d + part * pad,
+                   part_weight(x, part, weight, contributors));
+}
+
+/* Whether a row that nobody else has changed becomes just what its sender expects, S + d. */
+static bool is_plain(const asgdi_exchange *x, const asgdi_block *b, float weight)
+{
+    if (weight != 1 || x->c.outer_momentum > 0) return false;
+    for (uint32_t part = 0; part * x->p->table[b->table].pad < b->stride; part++) {
+        const float f = part_weight(x, part, weight, 2);
+        if (f != 1 && f != 0) return false; /* 0: derived, and so is the delta */
     }
+    return true;
 }
 
 /* Delayed Nesterov (Liu et al. 2024): every arrival moves the master by its share, every processes-th one
@@ -196,9 +213,14 @@ static void add_outer(asgdi_exchange *x, const asgdi_block *b, uint32_t n, const
 
 static double norm_of(const float *d, size_t n)
 {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (double)d[i] * (double)d[i];
-    return sqrt(sum);
+    enum { LANES = 8 };
+    double sum[LANES] = {0}, all = 0;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t k = 0; k < LANES; k++) sum[k] += (double)d[i + k] * (double)d[i + k];
+    for (; i < n; i++) all += (double)d[i] * (double)d[i];
+    for (size_t k = 0; k < LANES; k++) all += sum[k];
+    return sqrt(all);
 }
 
 static void count_verdict(asgdi_exchange *x, asgdi_verdict v)
@@ -209,8 +231,9 @@ static void count_verdict(asgdi_exchange *x, asgdi_verdict v)
     x->counts.quarantined += v == ASGDI_QUARANTINED;
 }
 
-static asgdi_verdict enter(asgdi_exchange *x, const asgdi_block *b, uint32_t n,
-                           uint64_t base_updates, uint64_t mine)
+/* Returns the verdict, with ASGDI_AS_EXPECTED where it may be said.  count: version that the delta is based on. */
+static unsigned enter(asgdi_exchange *x, const asgdi_block *b, uint32_t n, uint64_t count,
+                      uint64_t base_updates, uint64_t mine)
 {
     asgdi_master *m = b->master;
     /* rows that few touch bear any staleness, as what others do to them meanwhile is little */
@@ -232,12 +255,17 @@ static asgdi_verdict enter(asgdi_exchange *x, const asgdi_block *b, uint32_t n,
         add_outer(x, b, n, x->rows1, x->x1, weight);
         return v;
     }
+    const uint32_t processes = asgdi_set_count(x->in);
+    const bool     plain     = is_plain(x, b, weight);
+    x->entered++;
     for (uint32_t i = 0; i < n; i++) {
-        add_row(x, b, m->m + (size_t)x->rows1[i] * b->stride, x->x1 + (size_t)i * b->stride, weight,
-                asgdi_set_count(x->in));
-        m->changed[x->rows1[i]] = m->version.count;
+        const uint32_t row = x->rows1[i];
+        add_row(x, b, m->m + (size_t)row * b->stride, x->x1 + (size_t)i * b->stride, weight,
+                processes);
+        x->expected[row] = m->changed[row] <= count ? x->entered : 0;
+        m->changed[row]  = m->version.count;
     }
-    return v;
+    return plain ? v | ASGDI_AS_EXPECTED : v;
 }
 
 /* ---- synchronous rounds (with backup processes: Chen, Monga, Bengio, Jozefowicz 2016) ---- */
@@ -347,12 +375,12 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         }
         return;
     }
-    const asgdi_verdict v = enter(x, b, n, base_updates, mine);
-    m->seq[from]          = seq;
+    const unsigned said = enter(x, b, n, count, base_updates, mine), v = said & ~ASGDI_AS_EXPECTED;
+    m->seq[from] = seq;
     if (v != ASGDI_DROPPED && v != ASGDI_QUARANTINED && m->included[from] != examples) {
         if (n == 0) m->version.count++; /* a version is the same vector too */
         m->included[from] = examples;
     }
     if (m->sum && m->round < sync_round) m->round = sync_round;
-    reply(x, b, from, seq, count, v, x->rows1, v == ASGDI_QUARANTINED ? n : 0);
+    reply(x, b, from, seq, count, said, x->rows1, v == ASGDI_QUARANTINED ? n : 0);
 }

@@ -94,7 +94,7 @@ enum { KNOWN_ROOM = 2048 };
 
 static bool waits(const asgdi_exchange *x)
 {
-    return asgdi_supply_idle(x) && x->supply.n_marked > 0;
+    return asgdi_supply_is_refused(x) && x->supply.n_marked > 0;
 }
 
 void asgdi_members_beat(asgdi_exchange *x)
