@@ -132,6 +132,7 @@ static asgdi_exchange_config settings(const asgdi_run *r)
            .total         = r->total,
            .batch         = r->batch,
            .chunk_seconds = CHUNK_SECONDS,
+           .at_hand       = 2 * (uint64_t)r->workers * r->batch,
            .clock         = sync         ? ASGDI_CLOCK_SYNC
                             : c->max_lag ? ASGDI_CLOCK_LAG
                                          : ASGDI_CLOCK_ASYNC,

@@ -284,18 +284,27 @@ static void dispatch(asgdi_exchange *x, asgdi_block *b)
     asgdi_frame_free(f);
 }
 
+/* What W has more than S went out, all of it, when it was read last, and since then no worker had anything to do: there is
+ * no need to read it again. */
+static bool is_quiet(const asgdi_exchange *x, const asgdi_block *b)
+{
+    return b->read_all && asgdi_supply_idle(x) && b->read_mark == x->supply.mark &&
+           b->read_updates == x->progress.updates;
+}
+
 static void send_delta(asgdi_exchange *x, asgdi_block *b)
 {
     const asgdi_shape  shape  = asgdi_x_shape(x, b);
     const asgdi_coding coding = x->stage == ASGDI_TRAINING ? x->c.coding : ASGDI_FLOAT32;
     const bool         pull   = x->stage == ASGDI_FETCHING;
-    const uint32_t     n      = pull ? 0 : differences(x, b);
+    const uint32_t     n      = pull || is_quiet(x, b) ? 0 : differences(x, b);
     const uint64_t     mine   = x->progress.updates - b->read_updates;
     asgdi_writer       w;
     if (!asgdi_x_frame(x, ASGDI_DELTA, 80 + asgdi_encode_bound(coding, &shape, n), &w)) return;
     if (!pull) {
         b->read_updates = x->progress.updates;
         b->read_mark    = x->supply.mark;
+        b->read_all     = coding == ASGDI_FLOAT32 && x->c.merging != ASGDI_MERGE_ELASTIC;
     }
     b->next_seq++;
     asgdi_put_u32(&w, (uint32_t)(b - x->block));
@@ -312,6 +321,7 @@ static void send_delta(asgdi_exchange *x, asgdi_block *b)
     b->sent        = w.frame;
     b->times_sent  = 0;
     x->under_way++;
+    x->round_blocks++;
     x->counts.deltas += n > 0;
     dispatch(x, b);
 }
@@ -413,10 +423,12 @@ static bool may_begin(const asgdi_exchange *x)
 static void begin_round(asgdi_exchange *x)
 {
     x->round++;
-    x->in_round = true;
-    x->cursor   = 0;
-    x->full     = x->stage != ASGDI_TRAINING || x->c.clock == ASGDI_CLOCK_SYNC || workers_wait(x);
-    x->full     = x->full || x->snapshot == ASGDI_SNAPSHOT_WANTED;
+    x->in_round     = true;
+    x->cursor       = 0;
+    x->round_blocks = 0;
+    x->full         = x->stage != ASGDI_TRAINING || x->c.clock == ASGDI_CLOCK_SYNC ||
+              x->snapshot == ASGDI_SNAPSHOT_WANTED;
+    x->tidying       = !x->full && workers_wait(x);
     x->round_stage   = x->stage;
     x->round_began   = x->now;
     x->round_cost    = x->progress.cost;
@@ -424,8 +436,17 @@ static void begin_round(asgdi_exchange *x)
     if (x->snapshot == ASGDI_SNAPSHOT_WANTED) note_done(x);
 }
 
+/* What this process did is to be safe, and others who wait are to hear that theirs is. */
+static bool is_untidy(const asgdi_exchange *x, const asgdi_block *b)
+{
+    const bool own = b->owner == x->c.self;
+    return (own ? b->read_mark : b->safe_mark) < x->supply.mark ||
+           (!own && x->peer[b->owner].waits);
+}
+
 static bool is_due(const asgdi_exchange *x, uint32_t i)
 {
+    if (x->tidying) return is_untidy(x, &x->block[i]);
     return x->full || (x->round + i) % x->block[i].every == 0;
 }
 
@@ -438,7 +459,7 @@ static void end_round(asgdi_exchange *x)
     x->round_at       = x->round_began + wait;
     x->in_round       = false;
     x->agreed_updates = x->round_updates;
-    x->counts.rounds++;
+    x->counts.rounds += x->round_blocks > 0;
     if (x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY) x->snapshot = ASGDI_SNAPSHOT_READY;
     asgdi_supply_safe(x);
     if (x->stage == ASGDI_FLUSHING && x->round_stage == ASGDI_FLUSHING) {

@@ -46,8 +46,9 @@ typedef struct asgdi_block {
     uint64_t      next_seq;     /* of the delta under way, or the last one */
     uint64_t      read_updates; /* of this process, when W was last read */
     uint64_t      read_mark,
-        safe_mark;     /* marks (supply): when read last; when last read and acknowledged */
-    asgdi_frame *sent; /* under way; NULL: none */
+        safe_mark;         /* marks (supply): when read last; when last read and acknowledged */
+    bool         read_all; /* all that was read then was sent, as it is */
+    asgdi_frame *sent;     /* under way; NULL: none */
     uint32_t     sent_to, times_sent;
     double       sent_at;
     bool         correcting; /* a correction of it is not made yet */
@@ -149,6 +150,7 @@ typedef struct asgdi_supply {
     bool          requested, want; /* it is under way; it asks for more */
     bool          refused;         /* there was nothing more, when last asked for */
     double        requested_at, retry_at;
+    double        took; /* seconds from a request to its answer, at the most lately */
     uint64_t      left; /* positions leased and not done by the workers */
 } asgdi_supply;
 
@@ -194,8 +196,10 @@ struct asgdi_exchange {
     /* rounds (copy.c) */
     uint64_t    round;
     uint32_t    cursor;         /* block the round has come to; n_blocks: all sent */
+    uint32_t    round_blocks;   /* sent in it so far */
     uint32_t    under_way;      /* blocks of the round that are not done */
     bool        in_round, full; /* full: it has all blocks */
+    bool        tidying;        /* it has those that somebody waits for */
     asgdi_stage round_stage;    /* when it began */
     double      round_began, round_at, round_cost, look_at;
     uint64_t    round_updates;  /* of this process when it began */

@@ -42,6 +42,8 @@ typedef struct asgdi_exchange_config {
     uint32_t            batch; /* leases are multiples of it */
     const asgdi_ranges *done;  /* positions that an earlier run has done; copied; NULL: none */
     double              chunk_seconds; /* of work that a lease is to last */
+    uint64_t
+        at_hand; /* positions that all workers together hold: before fewer are left, more is asked for */
 
     bool        ranked; /* rows of tables by feature are numbered by falling frequency */
     asgdi_clock clock;

@@ -18,6 +18,8 @@
 
 enum { REPORT_ROOM = 1 << 15, QUEUE_ROOM = 1 << 18, WANT = 1 };
 
+static const double AHEAD_LEAST = 0.03; /* seconds of work left, when more is asked for */
+
 static void no_memory(asgdi_exchange *x)
 {
     asgdi_x_fail(x, "no memory for the leases");
@@ -128,8 +130,10 @@ static void handle_lease(asgdi_exchange *x, uint32_t from, uint64_t request, boo
 
 static void take_grant(asgdi_exchange *x, asgdi_range r)
 {
-    asgdi_supply *s = &x->supply;
-    s->requested    = false;
+    asgdi_supply *s    = &x->supply;
+    const double  took = x->now - s->requested_at;
+    if (isfinite(took)) s->took = took > s->took ? took : s->took + (took - s->took) / 8;
+    s->requested = false;
     if (!asgdi_ranges_remove_all(&s->unreported, &s->reporting)) no_memory(x);
     asgdi_ranges_clear(&s->reporting);
     s->retry_at = x->now + (r.lo < r.hi ? 0 : fmin(x->c.heartbeat / 4, 0.05));
@@ -169,8 +173,10 @@ static void request(asgdi_exchange *x)
 {
     asgdi_supply  *s    = &x->supply;
     const uint32_t room = sizeof s->pending / sizeof *s->pending;
-    const double   soon = x->progress.rate * x->c.chunk_seconds / 2;
-    const bool     want = x->stage == ASGDI_TRAINING && !x->ending && s->n_pending < room &&
+    /* no earlier than it takes: what one has at the end, when the queue is empty, the others cannot help with */
+    const double early = fmin(fmax(AHEAD_LEAST, 4 * s->took), x->c.chunk_seconds / 2),
+                 soon  = fmax(x->progress.rate * early, (double)x->c.at_hand);
+    const bool want    = x->stage == ASGDI_TRAINING && !x->ending && s->n_pending < room &&
                       (s->left == 0 || (double)s->left < soon);
     if (s->requested || x->now < s->retry_at || (!want && s->unreported.n == 0)) return;
     uint8_t bytes[REPORT_ROOM];
