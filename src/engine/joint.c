@@ -70,19 +70,38 @@ static void describe(const asgdi_run *r, char *text, size_t bytes)
 
 /* ---- settings ---- */
 
+static bool divides_by_root(const asgdi_run *r)
+{
+    return r->rule.kind == ASGD_RULE_adagrad || r->rule.kind == ASGD_RULE_ftrl;
+}
+
 /* Updates that a process may make beyond those that are known to be in the masters.  Deltas are added up: P of them
  * that each have gone all the way to a minimum overshoot it by P - 1 times.  What all processes together have on
  * their way has therefore to shrink as they get more.  Two bear a good deal; the constants are measured
  * (docs/decisions/020). */
 static uint64_t choose_ahead(const asgdi_run *r, uint32_t processes)
 {
-    enum { DEEP_UPDATES = 240, EXAMPLES = 1 << 16 };
+    enum { DEEP_UPDATES = 240, EXAMPLES = 1 << 16, MOST = 1 << 17 };
     if (r->mode == ASGD_SYNC || processes < 2) return 0;
     if (r->config->local_steps) return 2 * (uint64_t)r->config->local_steps;
     const uint32_t pairs = processes * processes;
-    const uint32_t ahead =
-        asgdi_is_deep(&r->model->params) ? DEEP_UPDATES / pairs : EXAMPLES / pairs / r->batch;
-    return ahead > 2 ? ahead : 2;
+    uint32_t       all   = EXAMPLES / r->batch;
+    if (asgdi_is_deep(&r->model->params))
+        all = DEEP_UPDATES;
+    else if (divides_by_root(r))
+        return MOST / r->batch > 2 ? MOST / r->batch : 2; /* choose_root() has the say */
+    return all / pairs > 2 ? all / pairs : 2;
+}
+
+/* The same for rules that divide their steps by the root of what they have seen, as multiple of the root of the
+ * updates t in the masters.  A frequent row of curvature h, whose squared gradients are h too (as log loss has them),
+ * goes in k steps the part k lr sqrt(h / t) of its way: what all processes may go together is bounded, so
+ * k = const sqrt(t) / (lr P).  A batch of b divides the squares by b. */
+static double choose_root(const asgdi_run *r, uint32_t processes)
+{
+    static const double TWO = 6, MORE = 1;
+    if (r->config->local_steps || !divides_by_root(r) || asgdi_is_deep(&r->model->params)) return 0;
+    return (processes > 2 ? MORE : TWO) / (r->lr * processes * sqrt(r->batch));
 }
 
 static asgd_status check(const asgdi_run *r)
@@ -139,24 +158,28 @@ static asgdi_exchange_config settings(const asgdi_run *r)
            .max_lag       = c->max_lag,
            .local_steps   = c->local_steps,
            .ahead         = choose_ahead(r, link->size),
-           .ranked        = !r->source->schema.dense && r->source->encoding != NULL,
-           .share         = 0.05,
-           .round_least   = 5e-3,
-           .round_most    = 0.25,
-           .merging       = merging_of(r),
-           .elastic       = 0.9 / link->size,
-           .coding        = (asgdi_coding)c->compress,
-           .backup        = c->backup,
-           .damp          = c->damp > 0   ? c->damp
-                            : c->damp < 0 ? INFINITY
-                                          : 16,
-           .drop          = INFINITY,
-           .clip          = INFINITY,
-           .heartbeat     = c->heartbeat > 0 ? c->heartbeat : 0.25,
-           .dead_after    = c->dead_after > 0 ? c->dead_after : 10,
-           .resend        = 0.5,
-           .join_seconds  = fmax(60, c->dead_after),
-           .least         = c->min_processes ? c->min_processes : 1,
+           .ahead_root =
+            getenv("ROOT") && (r->rule.kind == ASGD_RULE_adagrad || r->rule.kind == ASGD_RULE_ftrl)
+                   ? atof(getenv("ROOT")) / (r->lr * link->size * sqrt(r->batch))
+                   : 0,
+           .ranked       = !r->source->schema.dense && r->source->encoding != NULL,
+           .share        = 0.05,
+           .round_least  = 5e-3,
+           .round_most   = 0.25,
+           .merging      = merging_of(r),
+           .elastic      = 0.9 / link->size,
+           .coding       = (asgdi_coding)c->compress,
+           .backup       = c->backup,
+           .damp         = c->damp > 0   ? c->damp
+                           : c->damp < 0 ? INFINITY
+                                         : 16,
+           .drop         = INFINITY,
+           .clip         = INFINITY,
+           .heartbeat    = c->heartbeat > 0 ? c->heartbeat : 0.25,
+           .dead_after   = c->dead_after > 0 ? c->dead_after : 10,
+           .resend       = 0.5,
+           .join_seconds = fmax(60, c->dead_after),
+           .least        = c->min_processes ? c->min_processes : 1,
     };
     describe(r, x.about, sizeof x.about);
     return x;

@@ -106,7 +106,9 @@ asgd_status asgdi_copy_new(asgdi_exchange *x)
     x->rows1    = asgdi_calloc(rows, sizeof *x->rows1);
     x->rows2    = asgdi_calloc(rows, sizeof *x->rows2);
     x->expected = asgdi_calloc(rows, sizeof *x->expected);
-    if (!x->x1 || !x->x2 || !x->x3 || !x->rows1 || !x->rows2 || !x->expected) goto no_memory;
+    x->scale1   = asgdi_calloc(rows, sizeof *x->scale1);
+    if (!x->x1 || !x->x2 || !x->x3 || !x->rows1 || !x->rows2 || !x->expected || !x->scale1)
+        goto no_memory;
     for (int t = 0; t < x->p->n_tables; t++) {
         const asgdi_table *table = &x->p->table[t];
         const size_t       n     = (size_t)table->info.rows * table->stride;
@@ -200,6 +202,7 @@ void asgdi_copy_free(asgdi_exchange *x)
     asgdi_free(x->rows1);
     asgdi_free(x->rows2);
     asgdi_free(x->expected);
+    asgdi_free(x->scale1);
 }
 
 /* ---- sending ---- */
@@ -222,6 +225,16 @@ static bool subtract(size_t n, const float *restrict w, const float *restrict wa
         d[i] = factor * change;
     }
     return differs != 0;
+}
+
+uint16_t asgdi_x_scale(const asgdi_exchange *x, const asgdi_block *b, const float *row)
+{
+    const uint32_t pad = x->p->table[b->table].pad;
+    float          sum = 0;
+    uint32_t       bits;
+    for (uint32_t c = 0; c < pad; c++) sum += row[x->p->slots.scale * pad + c];
+    memcpy(&bits, &sum, sizeof bits);
+    return (uint16_t)(bits >> 16);
 }
 
 /* W - S of the rows that differ: rows1 [n], x1 [n][stride].  Most rows of a large table are as they were, which is
@@ -255,7 +268,9 @@ static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
             else
                 differs |= subtract(pad, w + at, was + at, factor, dust, d + at);
         }
-        if (differs) x->rows1[n++] = r;
+        if (!differs) continue;
+        if (x->p->slots.scale) x->scale1[n] = asgdi_x_scale(x, b, was);
+        x->rows1[n++] = r;
     }
     return n;
 }
@@ -300,7 +315,9 @@ static void send_delta(asgdi_exchange *x, asgdi_block *b)
     const uint32_t     n      = pull || is_quiet(x, b) ? 0 : differences(x, b);
     const uint64_t     mine   = x->progress.updates - b->read_updates;
     asgdi_writer       w;
-    if (!asgdi_x_frame(x, ASGDI_DELTA, 80 + asgdi_encode_bound(coding, &shape, n), &w)) return;
+    const size_t       scales = x->p->slots.scale ? (size_t)n * sizeof *x->scale1 : 0;
+    if (!asgdi_x_frame(x, ASGDI_DELTA, 84 + scales + asgdi_encode_bound(coding, &shape, n), &w))
+        return;
     if (!pull) {
         b->read_updates = x->progress.updates;
         b->read_mark    = x->supply.mark;
@@ -316,6 +333,8 @@ static void send_delta(asgdi_exchange *x, asgdi_block *b)
     asgdi_put_u64(&w, b->sync_round);
     asgdi_put_u8(&w, pull ? PULL : 0);
     asgdi_put_u8(&w, (uint8_t)coding);
+    asgdi_put_u32(&w, (uint32_t)(scales / sizeof *x->scale1));
+    asgdi_put(&w, x->scale1, scales);
     w.at += asgdi_encode(coding, &shape, n, x->rows1, x->x1, w.frame->data + w.at);
     w.frame->bytes = (uint32_t)w.at;
     b->sent        = w.frame;
@@ -402,14 +421,16 @@ static bool workers_wait(const asgdi_exchange *x)
 static bool may_begin(const asgdi_exchange *x)
 {
     const uint64_t steps = x->progress.updates - x->round_updates;
+    const uint64_t lead  = asgdi_x_lead(x);
     const bool     soon  = x->now >= x->round_began + x->c.round_least;
     switch (x->stage) {
     case ASGDI_TRAINING:
         if (x->c.clock == ASGDI_CLOCK_SYNC)
             return steps >= x->c.local_steps || asgdi_supply_is_refused(x);
         if (workers_wait(x)) return soon;
+        if (steps >= lead / 2) return true;
         if (x->c.local_steps) return steps >= x->c.local_steps || (soon && asgdi_supply_idle(x));
-        return x->now >= x->round_at || (x->c.ahead && 2 * steps >= x->c.ahead);
+        return x->now >= x->round_at;
     case ASGDI_FLUSHING: return x->still && !x->flushed;
     case ASGDI_FETCHING:
         for (uint32_t q = 0; q < x->c.size; q++)
@@ -645,8 +666,11 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     if (r->bad || asgdi_version_before(version, b->base)) return;
     if (!asgdi_decode(ASGDI_FLOAT32, &shape, r->at, r->left, &n2, x->rows2, x->x2)) return;
     const uint8_t *mine   = b->sent->data + sizeof(asgdi_head);
-    const size_t   before = 4 + 6 * 8, after = before + 2;
-    const bool     pull = mine[before] & PULL;
+    const size_t   before = 4 + 6 * 8;
+    uint32_t       scales;
+    memcpy(&scales, mine + before + 2, sizeof scales);
+    const size_t after = before + 6 + scales * sizeof *x->scale1;
+    const bool   pull  = mine[before] & PULL;
     if (!asgdi_decode((asgdi_coding)mine[before + 1], &shape, mine + after,
                       b->sent->bytes - sizeof(asgdi_head) - after, &n1, x->rows1, x->x1))
         n1 = 0; /* not possible: it was encoded here */
@@ -660,6 +684,7 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     took(x, b, held);
     drop_sent(x, b);
     x->counts.replies++;
+    if (updates > x->learnt) x->learnt = updates;
     if (pull) { /* the last word: W becomes the master, bit for bit */
         float *s = asgdi_x_s(x, b);
         for (uint32_t i = 0; i < n2; i++)

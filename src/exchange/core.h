@@ -190,6 +190,7 @@ struct asgdi_exchange {
     uint64_t    *vectors;            /* of all blocks: [blocks][2][size] */
     float       *x1, *x2, *x3;       /* scratch, [most_floats] */
     uint32_t    *rows1, *rows2;
+    uint16_t    *scale1; /* [rows] of a block: of rows1, see wire's scales */
     /* [rows] of a block; == entered: the last delta found the row as its sender had it */
     uint64_t *expected, entered;
 
@@ -204,6 +205,7 @@ struct asgdi_exchange {
     double      round_began, round_at, round_cost, look_at;
     uint64_t    round_updates;  /* of this process when it began */
     uint64_t    agreed_updates; /* the same of the last round that is over */
+    uint64_t    learnt;         /* updates of all processes in the masters, as far as known */
     asgdi_fixes ready, handed;
 
     /* the snapshot (copy.c) */
@@ -230,7 +232,9 @@ struct asgdi_exchange {
 };
 
 /* ---- exchange.c ---- */
-void asgdi_x_fail(asgdi_exchange *x, const char *format, ...) ASGD_PRINTF(2, 3);
+/* Updates that this process may have beyond those known to be in the masters. */
+uint64_t asgdi_x_lead(const asgdi_exchange *x);
+void     asgdi_x_fail(asgdi_exchange *x, const char *format, ...) ASGD_PRINTF(2, 3);
 /* A frame with its head; NULL: the exchange has failed. */
 asgdi_frame *asgdi_x_frame(asgdi_exchange *x, asgdi_frame_type type, size_t room, asgdi_writer *w);
 /* Queues it for sending, with the bytes written; to itself: not allowed. */
@@ -248,6 +252,9 @@ static inline float *asgdi_x_s(const asgdi_exchange *x, const asgdi_block *b)
 {
     return x->s[b->table] + b->first * b->stride;
 }
+/* Of a row: the sum of what every step is divided by the root of, to 8 bits (bf16).  A delta tells that of S, for the
+ * owner to see how much of it others have added meanwhile. */
+uint16_t asgdi_x_scale(const asgdi_exchange *x, const asgdi_block *b, const float *row);
 static inline asgdi_shape asgdi_x_shape(const asgdi_exchange *x, const asgdi_block *b)
 {
     return (asgdi_shape){b->rows, b->stride, x->p->table[b->table].pad};

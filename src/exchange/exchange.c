@@ -159,9 +159,19 @@ static void join(asgdi_exchange *x)
     x->beat_now = true;
 }
 
+uint64_t asgdi_x_lead(const asgdi_exchange *x)
+{
+    if (x->c.ahead == 0 || x->c.clock == ASGDI_CLOCK_SYNC) return UINT64_MAX;
+    const double root = x->c.ahead_root * sqrt((double)x->learnt);
+    if (x->c.ahead_root == 0 || root >= (double)x->c.ahead) return x->c.ahead;
+    const uint64_t least = x->c.ahead < 2 ? x->c.ahead : 2;
+    return root > (double)least ? (uint64_t)root : least;
+}
+
 static void set_allowance(asgdi_exchange *x)
 {
-    uint64_t to = UINT64_MAX;
+    const uint64_t lead = asgdi_x_lead(x);
+    uint64_t       to   = UINT64_MAX;
     if (x->ending || x->stage != ASGDI_TRAINING) return;
     if (x->c.clock == ASGDI_CLOCK_SYNC) {
         to = x->round_updates + (x->in_round ? 0 : x->c.local_steps);
@@ -174,8 +184,7 @@ static void set_allowance(asgdi_exchange *x)
             if (p->updates + x->c.max_lag < to) to = p->updates + x->c.max_lag;
         }
     }
-    if (x->c.ahead && x->c.clock != ASGDI_CLOCK_SYNC && x->agreed_updates + x->c.ahead < to)
-        to = x->agreed_updates + x->c.ahead;
+    if (lead < UINT64_MAX && x->agreed_updates + lead < to) to = x->agreed_updates + lead;
     if (to > x->allowance) x->allowance = to;
 }
 

@@ -50,7 +50,10 @@ typedef struct asgdi_exchange_config {
     uint64_t    max_lag;     /* updates */
     uint32_t    local_steps; /* updates between rounds; 0: as often as `share` allows */
     /* async, lag: updates of a process beyond those known to be in the masters; 0: any number */
-    uint64_t      ahead;
+    uint64_t ahead;
+    /* and no more than this times the root of the updates that the masters have learnt: rules that divide their steps by
+     * the root of what they have seen take long ones at the beginning; 0: any number */
+    double        ahead_root;
     uint32_t      backup;                  /* sync: the slowest this many are not waited for */
     double        share;                   /* of one core that exchanging may cost, 0..1 */
     double        round_least, round_most; /* seconds between rounds */

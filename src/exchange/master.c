@@ -232,8 +232,26 @@ static void count_verdict(asgdi_exchange *x, asgdi_verdict v)
 }
 
 /* Returns the verdict, with ASGDI_AS_EXPECTED where it may be said.  count: version that the delta is based on. */
+/* The steps that a delta is made of were divided by the root of G0 + what they added to it, d.  Had they known what others
+ * have added since, they would have been divided by that of G1 + d: so many small steps of all, from one point on, do
+ * not add up to one that is too long.  scale: that of G0. */
+static float shorten(const asgdi_exchange *x, const asgdi_block *b, const float *row,
+                     const float *d, uint16_t scale)
+{
+    const uint32_t pad = x->p->table[b->table].pad, from = x->p->slots.scale * pad;
+    const uint32_t bits = (uint32_t)scale << 16;
+    float          g0, g1 = 0, added = 0;
+    memcpy(&g0, &bits, sizeof g0);
+    for (uint32_t c = 0; c < pad; c++) {
+        g1 += row[from + c];
+        added += d[from + c];
+    }
+    const float had = g0 + added, has = g1 + added;
+    return has > had && had > 0 ? sqrtf(had / has) : 1;
+}
+
 static unsigned enter(asgdi_exchange *x, const asgdi_block *b, uint32_t n, uint64_t count,
-                      uint64_t base_updates, uint64_t mine)
+                      uint64_t base_updates, uint64_t mine, const uint8_t *scales)
 {
     asgdi_master *m = b->master;
     /* rows that few touch bear any staleness, as what others do to them meanwhile is little */
@@ -259,10 +277,17 @@ static unsigned enter(asgdi_exchange *x, const asgdi_block *b, uint32_t n, uint6
     const bool     plain     = is_plain(x, b, weight);
     x->entered++;
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t row = x->rows1[i];
-        add_row(x, b, m->m + (size_t)row * b->stride, x->x1 + (size_t)i * b->stride, weight,
-                processes);
-        x->expected[row] = m->changed[row] <= count ? x->entered : 0;
+        const uint32_t row   = x->rows1[i];
+        const bool     alone = m->changed[row] <= count;
+        float         *to = m->m + (size_t)row * b->stride, *d = x->x1 + (size_t)i * b->stride;
+        if (scales && !alone) {
+            uint16_t scale;
+            memcpy(&scale, scales + i * sizeof scale, sizeof scale);
+            const float f = shorten(x, b, to, d, scale);
+            for (uint32_t c = 0; c < x->p->table[b->table].pad; c++) d[c] *= f;
+        }
+        add_row(x, b, to, d, weight, processes);
+        x->expected[row] = alone ? x->entered : 0;
         m->changed[row]  = m->version.count;
     }
     return plain ? v | ASGDI_AS_EXPECTED : v;
@@ -345,7 +370,9 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
                    base_updates = asgdi_get_u64(r);
     const uint64_t mine = asgdi_get_u64(r), examples = asgdi_get_u64(r),
                    sync_round = asgdi_get_u64(r);
-    const uint8_t flags = asgdi_get_u8(r), coding = asgdi_get_u8(r);
+    const uint8_t  flags = asgdi_get_u8(r), coding = asgdi_get_u8(r);
+    const uint32_t n_scales = asgdi_get_u32(r);
+    const uint8_t *scales   = asgdi_get_bytes(r, (size_t)n_scales * sizeof(uint16_t));
     (void)flags;
     if (r->bad || number >= x->n_blocks || coding >= ASGDI_CODINGS) return;
     asgdi_block      *b     = &x->block[number];
@@ -360,6 +387,7 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         return;
     }
     if (!asgdi_decode((asgdi_coding)coding, &shape, r->at, r->left, &n, x->rows1, x->x1)) return;
+    if (n_scales != (x->p->slots.scale ? n : 0)) return;
     if (x->c.clock == ASGDI_CLOCK_SYNC && !x->ending) {
         if (!isfinite(norm_of(x->x1, (size_t)n * b->stride))) {
             x->counts.quarantined++;
@@ -375,8 +403,11 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         }
         return;
     }
-    const unsigned said = enter(x, b, n, count, base_updates, mine), v = said & ~ASGDI_AS_EXPECTED;
-    m->seq[from] = seq;
+    const unsigned said = enter(x, b, n, count, base_updates, mine,
+                                x->p->slots.scale && x->c.merging == ASGDI_MERGE_DELTA ? scales
+                                                                                       : NULL),
+                   v    = said & ~ASGDI_AS_EXPECTED;
+    m->seq[from]        = seq;
     if (v != ASGDI_DROPPED && v != ASGDI_QUARANTINED && m->included[from] != examples) {
         if (n == 0) m->version.count++; /* a version is the same vector too */
         m->included[from] = examples;

@@ -78,7 +78,7 @@ asgdk_slots asgdk_rule_slots(asgd_rule_kind kind)
 {
     static const asgdk_slots slots[ASGD_RULES] = {
         [ASGD_RULE_momentum] = {.local = 1},
-        [ASGD_RULE_adagrad]  = {.merged = 1},
+        [ASGD_RULE_adagrad]  = {.merged = 1, .scale = 1},
         [ASGD_RULE_rmsprop]  = {.merged = 1, .slot = {ASGDK_MEAN}},
         [ASGD_RULE_adam]     = {.merged = 1, .local = 1, .slot = {ASGDK_MEAN}},
         [ASGD_RULE_ftrl]     = {.merged = 2, .w = ASGDK_DERIVED},

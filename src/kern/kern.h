@@ -235,6 +235,7 @@ typedef struct asgdk_slots {
     uint32_t    merged, local;
     asgdk_merge w;       /* how w itself is merged: DERIVED for ftrl, which exchanges z and n */
     asgdk_merge slot[2]; /* merged ones */
+    uint32_t scale; /* 1 + number of the merged one whose root divides every step; 0: none does */
 } asgdk_slots;
 asgdk_slots asgdk_rule_slots(asgd_rule_kind kind);
 /* Recomputes derived w from the slots after a merge (ftrl); no effect for other rules. */
