@@ -158,10 +158,7 @@ static asgdi_exchange_config settings(const asgdi_run *r)
            .max_lag       = c->max_lag,
            .local_steps   = c->local_steps,
            .ahead         = choose_ahead(r, link->size),
-           .ahead_root =
-            getenv("ROOT") && (r->rule.kind == ASGD_RULE_adagrad || r->rule.kind == ASGD_RULE_ftrl)
-                   ? atof(getenv("ROOT")) / (r->lr * link->size * sqrt(r->batch))
-                   : 0,
+           .ahead_root    = choose_root(r, link->size),
            .ranked       = !r->source->schema.dense && r->source->encoding != NULL,
            .share        = 0.05,
            .round_least  = 5e-3,
