@@ -20,7 +20,6 @@ enum {
     WINDOW      = 4 << 20, /* bytes under way to one owner */
     A_TICK      = 16,      /* blocks read in one */
     ALIKE       = 128,     /* floats compared at once */
-    PULL        = 1,       /* flag: it brings nothing */
 };
 
 /* ---- blocks ---- */
@@ -273,11 +272,11 @@ static void send_delta(asgdi_exchange *x, asgdi_block *b)
 {
     const asgdi_shape  shape  = asgdi_x_shape(x, b);
     const asgdi_coding coding = x->stage == ASGDI_TRAINING ? x->c.coding : ASGDI_FLOAT32;
-    const bool         pull   = x->stage == ASGDI_FETCHING;
+    const bool         pull   = x->stage == ASGDI_FETCHING || x->going_back;
     const uint32_t     n      = pull ? 0 : differences(x, b);
     const uint64_t     mine   = x->progress.updates - b->read_updates;
     asgdi_writer       w;
-    if (!asgdi_x_frame(x, ASGDI_DELTA, 80 + asgdi_encode_bound(coding, &shape, n), &w)) return;
+    if (!asgdi_x_frame(x, ASGDI_DELTA, 84 + asgdi_encode_bound(coding, &shape, n), &w)) return;
     if (!pull) {
         b->read_updates = x->progress.updates;
         b->read_mark    = x->supply.mark;
@@ -290,7 +289,8 @@ static void send_delta(asgdi_exchange *x, asgdi_block *b)
     asgdi_put_u64(&w, n ? mine : 0);
     asgdi_put_u64(&w, x->progress.examples);
     asgdi_put_u64(&w, b->sync_round);
-    asgdi_put_u8(&w, pull ? PULL : 0);
+    asgdi_put_u32(&w, x->going_back ? x->going_to : x->watch.done);
+    asgdi_put_u8(&w, pull ? ASGDI_PULL : 0);
     asgdi_put_u8(&w, (uint8_t)coding);
     w.at += asgdi_encode(coding, &shape, n, x->rows1, x->x1, w.frame->data + w.at);
     w.frame->bytes = (uint32_t)w.at;
@@ -376,14 +376,15 @@ static bool workers_wait(const asgdi_exchange *x)
 
 static bool may_begin(const asgdi_exchange *x)
 {
-    const uint64_t steps = x->progress.updates - x->round_updates;
+    const uint64_t steps = x->progress.updates - x->round_updates, ahead = asgdi_watch_ahead(x);
     switch (x->stage) {
     case ASGDI_TRAINING:
+        if (x->watch.back > x->watch.done) return true;
         if (x->c.clock == ASGDI_CLOCK_SYNC)
             return steps >= x->c.local_steps || asgdi_supply_is_refused(x);
         if (workers_wait(x)) return x->now >= x->round_began + x->c.round_least;
-        if (x->c.local_steps) return steps >= x->c.local_steps || asgdi_supply_idle(x);
-        return x->now >= x->round_at || (x->c.ahead && 2 * steps >= x->c.ahead);
+        if (x->c.local_steps) return steps >= asgdi_watch_local_steps(x) || asgdi_supply_idle(x);
+        return x->now >= x->round_at || (ahead && 2 * steps >= ahead);
     case ASGDI_FLUSHING: return x->still && !x->flushed;
     case ASGDI_FETCHING:
         for (uint32_t q = 0; q < x->c.size; q++)
@@ -397,10 +398,12 @@ static bool may_begin(const asgdi_exchange *x)
 static void begin_round(asgdi_exchange *x)
 {
     x->round++;
-    x->in_round = true;
-    x->cursor   = 0;
-    x->full     = x->stage != ASGDI_TRAINING || x->c.clock == ASGDI_CLOCK_SYNC || workers_wait(x);
-    x->full     = x->full || x->snapshot == ASGDI_SNAPSHOT_WANTED;
+    x->in_round   = true;
+    x->cursor     = 0;
+    x->full       = x->stage != ASGDI_TRAINING || x->c.clock == ASGDI_CLOCK_SYNC || workers_wait(x);
+    x->going_back = x->stage == ASGDI_TRAINING && x->watch.back > x->watch.done;
+    x->going_to   = x->watch.back;
+    x->full       = x->full || x->going_back || x->snapshot == ASGDI_SNAPSHOT_WANTED;
     x->round_stage   = x->stage;
     x->round_began   = x->now;
     x->round_cost    = x->progress.cost;
@@ -419,8 +422,10 @@ static void end_round(asgdi_exchange *x)
     double       wait = x->c.share > 0 ? cost / x->c.share : 0;
     if (wait < x->c.round_least) wait = x->c.round_least;
     if (wait > x->c.round_most) wait = x->c.round_most;
-    x->round_at       = x->round_began + wait;
-    x->in_round       = false;
+    x->round_at = x->round_began + wait;
+    x->in_round = false;
+    if (x->going_back) x->watch.done = x->peer[x->c.self].back = x->going_to;
+    x->going_back     = false;
     x->agreed_updates = x->round_updates;
     x->counts.rounds++;
     if (x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY) x->snapshot = ASGDI_SNAPSHOT_READY;
@@ -548,6 +553,7 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     if (!b->sent || seq != b->next_seq || from != b->owner) return; /* of an earlier sending */
     const asgdi_version version = {asgdi_get_u64(r), asgdi_get_u64(r)};
     const uint64_t      updates = asgdi_get_u64(r), sync_round = asgdi_get_u64(r);
+    const uint32_t      back    = asgdi_get_u32(r);
     const double        held    = asgdi_get_double(r);
     const uint8_t       verdict = asgdi_get_u8(r);
     const uint8_t      *vector  = asgdi_get_bytes(r, (size_t)x->c.size * 16);
@@ -555,8 +561,8 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     if (r->bad || asgdi_version_before(version, b->base)) return;
     if (!asgdi_decode(ASGDI_FLOAT32, &shape, r->at, r->left, &n2, x->rows2, x->x2)) return;
     const uint8_t *mine   = b->sent->data + sizeof(asgdi_head);
-    const size_t   before = 4 + 6 * 8, after = before + 2;
-    const bool     pull = mine[before] & PULL;
+    const size_t   before = 4 + 6 * 8 + 4, after = before + 2;
+    const bool     pull = mine[before] & ASGDI_PULL;
     if (!asgdi_decode((asgdi_coding)mine[before + 1], &shape, mine + after,
                       b->sent->bytes - sizeof(asgdi_head) - after, &n1, x->rows1, x->x1))
         n1 = 0; /* not possible: it was encoded here */
@@ -567,6 +573,8 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     b->base         = version;
     b->base_updates = updates;
     b->sync_round   = sync_round;
+    b->back         = back;
+    asgdi_watch_learn(x, 0, back, 0);
     took(x, b, held);
     drop_sent(x, b);
     x->counts.replies++;
@@ -587,9 +595,18 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     copy_to_snapshot(x, b);
 }
 
+/* All of W goes back at once, or workers would compute with what goes together with nothing. */
+static bool some_to_come(const asgdi_exchange *x)
+{
+    if (x->cursor < x->n_blocks) return true;
+    for (uint32_t i = 0; i < x->n_blocks; i++)
+        if (x->block[i].sent) return true;
+    return false;
+}
+
 uint32_t asgdi_exchange_corrections(asgdi_exchange *x, const asgdi_correction **out)
 {
-    if (x->handed.n || !x->ready.n) return 0;
+    if (x->handed.n || !x->ready.n || (x->going_back && some_to_come(x))) return 0;
     const asgdi_fixes empty = x->handed; /* its memory serves again */
     x->handed               = x->ready;
     x->ready                = empty;

@@ -86,6 +86,7 @@ asgd_status asgdi_exchange_new(asgdi_exchange **out, const asgdi_exchange_config
     x->user = user;
     if (x->c.clock == ASGDI_CLOCK_SYNC && x->c.local_steps == 0) x->c.local_steps = 1;
     if (x->c.max_lag == 0) x->c.max_lag = 1;
+    if (x->c.clock == ASGDI_CLOCK_SYNC) x->c.guard = 0; /* nothing is stale there */
     asgdi_members_start(x);
     asgd_status s = asgdi_copy_new(x);
     if (!s) s = asgdi_supply_new(x);
@@ -174,8 +175,9 @@ static void set_allowance(asgdi_exchange *x)
             if (p->updates + x->c.max_lag < to) to = p->updates + x->c.max_lag;
         }
     }
-    if (x->c.ahead && x->c.clock != ASGDI_CLOCK_SYNC && x->agreed_updates + x->c.ahead < to)
-        to = x->agreed_updates + x->c.ahead;
+    const uint64_t ahead = asgdi_watch_ahead(x);
+    if (ahead && x->c.clock != ASGDI_CLOCK_SYNC && x->agreed_updates + ahead < to)
+        to = x->agreed_updates + ahead;
     if (to > x->allowance) x->allowance = to;
 }
 
@@ -203,6 +205,7 @@ void asgdi_exchange_tick(asgdi_exchange *x, double now, const asgdi_progress *p)
         x->stage    = ASGDI_FLUSHING;
         x->beat_now = true;
     }
+    asgdi_watch_tick(x);
     asgdi_takeover_tick(x);
     asgdi_copy_tick(x);
     set_allowance(x);
@@ -306,9 +309,10 @@ uint64_t asgdi_exchange_included(const asgdi_exchange *x, uint32_t q, int table,
 
 void asgdi_exchange_count(const asgdi_exchange *x, asgdi_exchange_counts *out)
 {
-    *out              = x->counts;
-    out->processes    = asgdi_set_count(x->in);
-    out->learnt_least = UINT64_MAX;
+    *out               = x->counts;
+    out->processes     = asgdi_set_count(x->in);
+    out->interventions = asgdi_exchange_interventions(x);
+    out->learnt_least  = UINT64_MAX;
     for (uint32_t i = 0; i < x->n_blocks; i++) {
         uint64_t sum = 0;
         for (uint32_t q = 0; q < x->c.size; q++) sum += x->block[i].included[q];
