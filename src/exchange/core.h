@@ -235,6 +235,7 @@ struct asgdi_exchange {
         /* what the masters here have seen of these */
         uint32_t seen_back;
         uint64_t seen_state;
+        bool     hopeless; /* going back once more would not help */
     } watch;
     bool     going_back; /* the round under way fetches the masters as they were */
     uint32_t going_to;   /* watch.back when it began */

@@ -147,7 +147,9 @@ bool asgdi_exchange_lease(asgdi_exchange *x, asgdi_range *out);
 uint64_t asgdi_exchange_allowance(const asgdi_exchange *x);
 /* What the guard has had done so far, as in asgdi_exchange_counts. */
 uint32_t asgdi_exchange_interventions(const asgdi_exchange *x);
-bool     asgdi_exchange_is_hopeless(const asgdi_exchange *x);
+/* To who speaks: training goes wrong and the guard has no more to offer, or the run is over before what it did
+ * has helped.  The caller should end the run. */
+bool asgdi_exchange_is_hopeless(const asgdi_exchange *x);
 /* A process that was given up since the last call; false: none. */
 bool asgdi_exchange_lost(asgdi_exchange *x, uint32_t *process);
 
@@ -188,7 +190,6 @@ typedef struct asgdi_exchange_counts {
     /* what the guard has had done: 1: deltas count less; 2: processes keep together, too; more: so many less 2
      * times all went back to a good state */
     uint32_t interventions;
-    bool     hopeless; /* it has no more to offer: the caller should end the run */
     uint64_t
         undone; /* examples whose progress going back took out of a block of this process, at the most */
     uint64_t views;              /* times the membership changed */

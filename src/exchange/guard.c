@@ -4,8 +4,9 @@
 #include <math.h>
 
 enum {
-    STREAK = 2, /* bad windows until something is done */
-    APART  = 4, /* windows between good states */
+    STREAK = 2,  /* bad windows until something is done */
+    APART  = 4,  /* windows between good states */
+    PART   = 32, /* of a window: as many examples of one process say something */
 };
 
 static const double FAR    = 2;    /* times the best loss */
@@ -22,11 +23,13 @@ static bool is_bad(const asgdi_guard *g, double loss)
 static asgdi_finding judge(asgdi_guard *g, const asgdi_losses *w)
 {
     const double loss   = w->weight > 0 ? w->loss / w->weight : NAN;
-    const bool   broken = 2 * w->bad > w->examples;
+    const bool   broken = g->broken || 2 * w->bad > w->examples;
     const bool   bad    = broken || is_bad(g, loss);
     const bool   back   = !broken && g->windows > 0 && loss < BACK * g->last;
+    g->broken           = false;
     if (isnan(loss)) return ASGDI_GUARD_NOTHING;
     g->last = loss;
+    g->fine = !bad;
     if (bad) {
         if (!back) g->streak++;
         if (g->streak < STREAK) return ASGDI_GUARD_NOTHING;
@@ -48,11 +51,13 @@ asgdi_finding asgdi_guard_add(asgdi_guard *g, uint64_t examples, const asgdi_los
     w->weight += more->weight;
     w->examples += more->examples;
     w->bad += more->bad;
+    g->broken |= 2 * more->bad > more->examples && PART * more->examples >= examples;
     if (w->examples < examples) return ASGDI_GUARD_NOTHING;
     const asgdi_losses whole = *w;
     *w                       = (asgdi_losses){0};
     if (g->skip > 0) {
         g->skip--;
+        g->broken = false;
         return ASGDI_GUARD_NOTHING;
     }
     return judge(g, &whole);
@@ -61,7 +66,8 @@ asgdi_finding asgdi_guard_add(asgdi_guard *g, uint64_t examples, const asgdi_los
 void asgdi_guard_again(asgdi_guard *g)
 {
     g->window = (asgdi_losses){0};
-    g->streak = 0;
-    g->skip   = 1;
-    g->last   = 0;
+    g->broken = g->fine = false;
+    g->streak           = 0;
+    g->skip             = 1;
+    g->last             = 0;
 }

@@ -2,7 +2,7 @@
  *
  * The losses are averaged over windows of so many examples.  What is wrong is told by comparison with the run itself:
  * a window is bad if its loss is above twice the best one's and three quarters of what was learnt since the first
- * window are lost again, or if half of its examples had a loss that is none.  Two bad windows one after another, that do
+ * window are lost again, or if half of its examples, or of those of one process, had a loss that is none.  Two bad windows one after another, that do
  * not come back, ask for something to be done; after that one window is not looked at. */
 #ifndef ASGDI_GUARD_H
 #define ASGDI_GUARD_H
@@ -23,6 +23,8 @@ typedef struct asgdi_guard {
     uint64_t     windows;           /* that were looked at */
     uint64_t     since_good;        /* windows since a state was last called good */
     uint32_t     streak, skip;      /* bad ones one after another; windows not to be looked at */
+    bool         broken;            /* in this window: a process whose losses are none */
+    bool         fine; /* the last window that was looked at was, after what was done last */
 } asgdi_guard;
 
 typedef enum asgdi_finding {

@@ -74,7 +74,10 @@ uint32_t asgdi_exchange_interventions(const asgdi_exchange *x)
 
 bool asgdi_exchange_is_hopeless(const asgdi_exchange *x)
 {
-    return x->counts.hopeless;
+    const bool over = x->ending && !x->stop_why; /* before what was done last could help */
+    if (asgdi_x_keeper(x) != x->c.self) return false;
+    return x->watch.hopeless ||
+           (over && asgdi_exchange_interventions(x) > 0 && !x->watch.guard.fine);
 }
 
 /* ---- what the speaker decides ---- */
@@ -87,7 +90,7 @@ static void act(asgdi_exchange *x, bool broken)
         back++;
     }
     if (back > MOST_BACK) {
-        x->counts.hopeless = true;
+        x->watch.hopeless = true;
         return;
     }
     asgdi_watch_learn(x, level, back, x->watch.state);
@@ -115,7 +118,7 @@ void asgdi_watch_losses(asgdi_exchange *x, uint32_t of, const asgdi_losses *l)
         return;
     }
     const asgdi_finding f = asgdi_guard_add(&x->watch.guard, x->c.guard, &more);
-    if (asgdi_x_keeper(x) != x->c.self || x->counts.hopeless) return;
+    if (asgdi_x_keeper(x) != x->c.self || x->watch.hopeless) return;
     if (f == ASGDI_GUARD_GOOD) {
         x->watch.state++;
         x->beat_now = true;
