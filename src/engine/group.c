@@ -118,6 +118,7 @@ static void look_at_workers(asgd_group *g, double now)
         p.losses.loss += read_double(&w->loss);
         p.losses.weight += read_double(&w->weight);
         p.losses.bad += asgdi_load_relaxed(&w->bad);
+        p.losses.first += read_double(&w->first_loss) / r->workers;
         while (asgdi_done_take(w->account, &done)) asgdi_exchange_done(g->exchange, done);
     }
     if (r->private_rows) p.updates = asgdi_load_relaxed(&r->version);

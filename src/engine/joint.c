@@ -82,13 +82,14 @@ static void describe(const asgdi_run *r, char *text, size_t bytes)
  * (docs/decisions/020). */
 static uint64_t choose_ahead(const asgdi_run *r, uint32_t processes)
 {
-    enum { DEEP_UPDATES = 240, EXAMPLES = 1 << 16 };
+    enum { DEEP_UPDATES = 240, EXAMPLES = 1 << 16, BATCHES = 256 };
     if (r->mode == ASGD_SYNC || processes < 2) return 0;
     if (r->config->local_steps) return 2 * (uint64_t)r->config->local_steps;
     const uint32_t pairs = processes * processes;
-    const uint32_t ahead =
-        asgdi_is_deep(&r->model->params) ? DEEP_UPDATES / pairs : EXAMPLES / pairs / r->batch;
-    return ahead > 2 ? ahead : 2;
+    uint32_t       all   = EXAMPLES / r->batch;
+    if (r->batch > 1 && all > BATCHES) all = BATCHES; /* their steps go further than single ones */
+    if (asgdi_is_deep(&r->model->params)) all = DEEP_UPDATES;
+    return all / pairs > 2 ? all / pairs : 2;
 }
 
 static asgd_status check_governor(const asgdi_run *r)

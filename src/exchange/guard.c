@@ -36,7 +36,9 @@ static asgdi_finding judge(asgdi_guard *g, const asgdi_losses *w)
         return broken ? ASGDI_GUARD_BROKEN : ASGDI_GUARD_WORSE;
     }
     g->streak = 0;
-    if (g->windows++ == 0) g->first = g->best = loss;
+    if (g->windows++ == 0) g->best = loss;
+    /* a window may have learnt most of what there is already */
+    g->first = fmax(fmax(g->first, g->n_starts ? g->starts / g->n_starts : 0), g->best);
     if (loss < g->best) g->best = loss;
     if (++g->since_good < APART || loss > g->best + NEARLY * (g->first - g->best))
         return ASGDI_GUARD_NOTHING;
@@ -51,6 +53,10 @@ asgdi_finding asgdi_guard_add(asgdi_guard *g, uint64_t examples, const asgdi_los
     w->weight += more->weight;
     w->examples += more->examples;
     w->bad += more->bad;
+    if (more->first > 0 && isfinite(more->first)) {
+        g->starts += more->first;
+        g->n_starts++;
+    }
     g->broken |= 2 * more->bad > more->examples && PART * more->examples >= examples;
     if (w->examples < examples) return ASGDI_GUARD_NOTHING;
     const asgdi_losses whole = *w;

@@ -1,8 +1,8 @@
 /* guard.h -- does training go wrong?  A pure function of the losses that processes tell.
  *
  * The losses are averaged over windows of so many examples.  What is wrong is told by comparison with the run itself:
- * a window is bad if its loss is above twice the best one's and three quarters of what was learnt since the first
- * window are lost again, or if half of its examples, or of those of one process, had a loss that is none.  Two bad windows one after another, that do
+ * a window is bad if its loss is above twice the best one's and three quarters of what was learnt since the beginning
+ * are lost again, or if half of its examples, or of those of one process, had a loss that is none.  Two bad windows one after another, that do
  * not come back, ask for something to be done; after that one window is not looked at. */
 #ifndef ASGDI_GUARD_H
 #define ASGDI_GUARD_H
@@ -15,15 +15,19 @@
 typedef struct asgdi_losses {
     double   loss, weight;
     uint64_t examples, bad;
+    double   first; /* mean loss of the first steps, before anything was learnt; 0: not known */
 } asgdi_losses;
 
 typedef struct asgdi_guard {
     asgdi_losses window;
-    double       first, best, last; /* mean losses of windows; last: of the one before */
-    uint64_t     windows;           /* that were looked at */
-    uint64_t     since_good;        /* windows since a state was last called good */
-    uint32_t     streak, skip;      /* bad ones one after another; windows not to be looked at */
-    bool         broken;            /* in this window: a process whose losses are none */
+    double       best, last; /* mean losses of windows; last: of the one before */
+    double       first;      /* before anything was learnt, by all that is known */
+    double       starts;     /* sum of `first` of those that told it */
+    uint32_t     n_starts;
+    uint64_t     windows;      /* that were looked at */
+    uint64_t     since_good;   /* windows since a state was last called good */
+    uint32_t     streak, skip; /* bad ones one after another; windows not to be looked at */
+    bool         broken;       /* in this window: a process whose losses are none */
     bool         fine; /* the last window that was looked at was, after what was done last */
 } asgdi_guard;
 

@@ -110,7 +110,8 @@ void asgdi_watch_losses(asgdi_exchange *x, uint32_t of, const asgdi_losses *l)
     asgdi_peer *p = &x->peer[of];
     if (!is_on(x) || l->examples <= p->losses.examples || l->bad < p->losses.bad) return;
     const asgdi_losses more = {l->loss - p->losses.loss, l->weight - p->losses.weight,
-                               l->examples - p->losses.examples, l->bad - p->losses.bad};
+                               l->examples - p->losses.examples, l->bad - p->losses.bad,
+                               p->losses.first > 0 ? 0 : l->first};
     p->losses               = *l;
     if (x->stage != ASGDI_TRAINING || x->ending) return;
     if (some_are_behind(x)) {

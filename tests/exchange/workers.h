@@ -319,6 +319,7 @@ static inline void descend(cluster *c, member *m, uint64_t e)
         }
     const double loss = sum / (double)(t->info.rows * t->info.dim);
     const bool   bad  = !(loss < LOSS_MOST);
+    if (m->losses.examples == 0) m->losses.first = loss;
     m->losses.loss += bad ? LOSS_MOST : loss;
     m->losses.weight += 1;
     m->losses.bad += bad;
