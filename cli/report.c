@@ -288,8 +288,10 @@ static void exchange_staleness(FILE *f, const asgd_exchange_result *x)
         const unsigned long long low = i ? 1ULL << (i - 1) : 0, high = i ? 2 * low - 1 : 0;
         const double             part = (double)x->tau[i] / all;
         snprintf(bars[i].label, sizeof bars[i].label, "%llu", low);
-        snprintf(bars[i].tip, sizeof bars[i].tip, "staleness %llu to %llu: %.2f %% of deltas", low,
-                 high, 100 * part);
+        char range[48];
+        snprintf(range, sizeof range, low < high ? "%llu to %llu" : "%llu", low, high);
+        snprintf(bars[i].tip, sizeof bars[i].tip, "staleness %s: %.2f %% of deltas", range,
+                 100 * part);
         bars[i].value = part;
     }
     snprintf(title, sizeof title, "Staleness of deltas: mean %.0f, max %llu", x->tau_mean,

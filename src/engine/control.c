@@ -177,9 +177,9 @@ static asgd_status evaluate(asgdi_control *c, const asgdi_sums *s, double second
 /* Of a group whose guard has something to do. */
 static asgd_status look_at_guard(asgdi_control *c, const asgdi_sums *s)
 {
-    const asgdi_run   *r       = c->run;
-    asgdi_joint       *j       = r->joint;
-    const uint32_t     already = asgdi_load_relaxed(&j->interventions);
+    const asgdi_run *r       = c->run;
+    asgdi_joint     *j       = r->joint;
+    const uint32_t   already = asgdi_load_relaxed(&j->interventions);
     if (already > c->interventions) {
         c->interventions = already;
         if (!c->ending) ASGD_TRY(add_point(c, s, seconds_at(c, asgdi_now()), NULL));

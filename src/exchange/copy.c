@@ -124,51 +124,6 @@ no_memory:
     return ASGD_FAIL(ENOMEM, "no memory for the copies of the parameters that the exchange keeps");
 }
 
-/* ---- snapshots ---- */
-
-void asgdi_exchange_snapshot_begin(asgdi_exchange *x)
-{
-    if (x->snapshot == ASGDI_SNAPSHOT_WANTED || x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY) return;
-    for (int t = 0; t < x->p->n_tables; t++) {
-        const asgdi_table *table = &x->p->table[t];
-        if (!x->snap[t])
-            x->snap[t] = asgdi_calloc((size_t)table->info.rows * table->stride, sizeof(float));
-        if (!x->snap[t]) {
-            asgdi_x_fail(x, "no memory for a snapshot of the parameters");
-            return;
-        }
-    }
-    x->snapshot = ASGDI_SNAPSHOT_WANTED;
-}
-
-bool asgdi_exchange_snapshot_ready(const asgdi_exchange *x)
-{
-    return x->snapshot == ASGDI_SNAPSHOT_READY;
-}
-
-void asgdi_exchange_snapshot(const asgdi_exchange *x, float *const **rows,
-                             const asgdi_ranges **done)
-{
-    *rows = x->snap;
-    *done = &x->snap_done;
-}
-
-/* At the beginning of a full round: whatever is known to be done now will be in it. */
-static void note_done(asgdi_exchange *x)
-{
-    asgdi_ranges_clear(&x->snap_done);
-    if (!asgdi_ranges_add_all(&x->snap_done, asgdi_exchange_done_set(x)))
-        asgdi_x_fail(x, "no memory for a snapshot");
-    x->snapshot = ASGDI_SNAPSHOT_UNDER_WAY;
-}
-
-static void copy_to_snapshot(asgdi_exchange *x, const asgdi_block *b)
-{
-    if (x->snapshot != ASGDI_SNAPSHOT_UNDER_WAY) return;
-    memcpy(x->snap[b->table] + b->first * b->stride, asgdi_x_s(x, b),
-           asgdi_x_floats(b) * sizeof(float));
-}
-
 static void free_fixes(asgdi_fixes *f)
 {
     for (uint32_t i = 0; i < f->n; i++) asgdi_free(f->fix[i].by);
@@ -408,7 +363,7 @@ static void begin_round(asgdi_exchange *x)
     x->round_began   = x->now;
     x->round_cost    = x->progress.cost;
     x->round_updates = x->progress.updates;
-    if (x->snapshot == ASGDI_SNAPSHOT_WANTED) note_done(x);
+    if (x->snapshot == ASGDI_SNAPSHOT_WANTED) asgdi_snapshot_note(x);
 }
 
 static bool is_due(const asgdi_exchange *x, uint32_t i)
@@ -583,7 +538,7 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         for (uint32_t i = 0; i < n2; i++)
             memcpy(s + (size_t)x->rows2[i] * b->stride, x->x2 + (size_t)i * b->stride,
                    b->stride * sizeof(float));
-        copy_to_snapshot(x, b);
+        asgdi_snapshot_copy(x, b);
         if (add_fix(x, number, NULL)) add_entry(x, b, 0, b->rows, true, s);
         return;
     }
@@ -592,7 +547,7 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     else
         b->safe_mark = b->read_mark; /* it is in the owner's master and in this process's S */
     correct(x, b, n1, n2, verdict == ASGDI_QUARANTINED);
-    copy_to_snapshot(x, b);
+    asgdi_snapshot_copy(x, b);
 }
 
 /* All of W goes back at once, or workers would compute with what goes together with nothing. */

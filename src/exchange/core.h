@@ -4,6 +4,7 @@
  *     copy.c      S, and what is under way to owners    master.c   M of the blocks this process owns
  *     takeover.c  a dead owner's blocks                 supply.c   leases: the keeper's side and everybody's
  *     watch.c     what the guard (guard.c) finds, and what is done about it
+ *     snapshot.c  a copy of the masters for a checkpoint
  */
 #ifndef ASGDI_CORE_H
 #define ASGDI_CORE_H
@@ -210,7 +211,7 @@ struct asgdi_exchange {
     uint64_t    agreed_updates; /* the same of the last round that is over */
     asgdi_fixes ready, handed;
 
-    /* the snapshot (copy.c) */
+    /* the snapshot (snapshot.c) */
     enum {
         ASGDI_NO_SNAPSHOT,
         ASGDI_SNAPSHOT_WANTED,
@@ -290,6 +291,10 @@ void        asgdi_copy_tick(asgdi_exchange *x);
 void        asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 void        asgdi_copy_new_view(asgdi_exchange *x);
 void        asgdi_copy_lost(asgdi_exchange *x, asgdi_set to); /* something was sent to them again */
+
+/* ---- snapshot.c ---- */
+void asgdi_snapshot_note(asgdi_exchange *x);                       /* a full round begins */
+void asgdi_snapshot_copy(asgdi_exchange *x, const asgdi_block *b); /* a block has come */
 
 /* ---- master.c ---- */
 asgdi_master *asgdi_master_new(asgdi_exchange *x, const asgdi_block *b); /* NULL: failed */
