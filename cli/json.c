@@ -36,6 +36,7 @@ json_t *json_point(const asgd_point *p)
     json_object_set_new(o, "lr", json_number(p->lr));
     json_object_set_new(o, "examples_per_second", json_number(p->rate));
     json_object_set_new(o, "staleness", json_number(p->staleness));
+    if (p->interventions) json_object_set_new(o, "interventions", whole(p->interventions));
     if (p->evaluated) json_object_set_new(o, "valid", json_metrics(&p->valid));
     return o;
 }
@@ -51,6 +52,15 @@ static json_t *staleness(const asgd_staleness *s)
     return o;
 }
 
+/* Up to the last one that is not 0. */
+static json_t *histogram(const uint64_t *count, size_t buckets)
+{
+    json_t *a = json_array();
+    while (buckets > 0 && count[buckets - 1] == 0) buckets--;
+    for (size_t i = 0; i < buckets; i++) json_array_append_new(a, whole(count[i]));
+    return a;
+}
+
 static json_t *exchange(const asgd_exchange_result *x)
 {
     json_t *o = json_object();
@@ -62,8 +72,13 @@ static json_t *exchange(const asgd_exchange_result *x)
     json_object_set_new(o, "deltas", whole(x->deltas));
     json_object_set_new(o, "damped", whole(x->damped));
     json_object_set_new(o, "dropped", whole(x->dropped));
+    json_object_set_new(o, "clipped", whole(x->clipped));
+    json_object_set_new(o, "quarantined", whole(x->quarantined));
+    json_object_set_new(o, "interventions", whole(x->interventions));
+    json_object_set_new(o, "undone_examples", whole(x->undone));
     json_object_set_new(o, "staleness_mean", json_number(x->tau_mean));
     json_object_set_new(o, "staleness_max", whole(x->tau_max));
+    json_object_set_new(o, "staleness_histogram", histogram(x->tau, ASGD_TAU_BUCKETS));
     json_object_set_new(o, "bytes_out", whole(x->bytes_out));
     json_object_set_new(o, "bytes_in", whole(x->bytes_in));
     json_object_set_new(o, "bytes_per_update", json_number(x->bytes_per_update));

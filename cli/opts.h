@@ -58,9 +58,9 @@ struct cli_options {
     const char *checkpoint;
     double      checkpoint_every;
     bool        resume;
-    const char *exchange, *merging, *compress;
+    const char *exchange, *merging, *compress, *guard;
     uint64_t    max_lag, local_steps, min_processes;
-    double      dead_after;
+    double      dead_after, drop, clip_deltas, outer_momentum;
     const char *straggler;
     double      pace;
     const char *log, *report, *output, *config;

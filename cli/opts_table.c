@@ -184,10 +184,10 @@ const opt_spec opt_table[] = {
      .help = "hot, replica: examples of a worker between merges", .low = 1, .high = 1e9},
     {"hot", WORKERS, LEARN, OPT_WHOLE, AT(hot), .arg = "N", .fallback = "by their size",
      .help = "hot: private rows", .low = 1, .high = 1e9},
-    {"damp", WORKERS, LEARN, OPT_REAL, AT(damp), .arg = "N", .fallback = "4",
+    {"damp", WORKERS, LEARN, OPT_REAL, AT(damp), .arg = "N", .fallback = "4; between processes 16",
      .help =
-         "hot, replica: progress staler than N times the updates usually in flight counts less; "
-         "-1: never",
+         "hot, replica, and between processes: progress staler than N times what is usual counts "
+         "less; -1: never",
      .low = -1, .high = 1e9},
     {"backup", WORKERS, CMD_TRAIN, OPT_WHOLE, AT(backup), .arg = "N", .fallback = "0",
      .help =
@@ -208,12 +208,30 @@ const opt_spec opt_table[] = {
      .low = 1, .high = 1e9},
     {"merging", PROCESSES, CMD_TRAIN, OPT_CHOICE, AT(merging), .arg = "NAME", .fallback = "auto",
      .help    = "delta: what processes have learnt is added up; mean: averaged; elastic: they draw "
-                "each other to a centre; auto: delta, or mean for sync with --local-steps",
+                "each other to a centre; auto: delta, or mean for sync with --local-steps and "
+                "for --outer-momentum",
      .choices = "auto,delta,mean,elastic"},
     {"compress", PROCESSES, CMD_TRAIN, OPT_CHOICE, AT(compress), .arg = "NAME", .fallback = "none",
      .help = "what is sent: floats of 32 bits (none), 16 or 8 bits, the largest tenth (topk); the "
              "rest is sent later",
      .choices = "none,bf16,fp16,int8,topk"},
+    {"drop", PROCESSES, CMD_TRAIN, OPT_REAL, AT(drop), .arg = "N", .fallback = "never",
+     .help = "what a process has learnt is dropped where it is staler than N times the usual",
+     .low = 1, .high = 1e9},
+    {"clip-deltas", PROCESSES, CMD_TRAIN, OPT_REAL, AT(clip_deltas), .arg = "N",
+     .fallback = "never",
+     .help     = "what a process has learnt is cut to N times the usual norm where it is larger",
+     .low = 1, .high = 1e9},
+    {"outer-momentum", PROCESSES, CMD_TRAIN, OPT_REAL, AT(outer_momentum), .arg = "X",
+     .fallback = "0",
+     .help     = "Nesterov momentum on the averages of what processes have learnt, as in local SGD "
+                 "and DiLoCo: with --local-steps, 0.5 to 0.9",
+     .low = 0, .high = 1, .below = true},
+    {"guard", PROCESSES, CMD_TRAIN, OPT_CHOICE, AT(guard), .arg = "NAME", .fallback = "auto",
+     .help    = "on: where the loss rises far and does not come back, or is none, processes count "
+                "less, keep together, and at last go back to a good state; off: the run fails; auto: "
+                "on, but for --mode sync and --order file",
+     .choices = "auto,on,off"},
     {"dead-after", PROCESSES, CMD_TRAIN, OPT_TIME, AT(dead_after), .arg = "TIME", .fallback = "10s",
      .help = "a process that was silent for so long is given up, and others do its part", .low = 0,
      .high = 1e6, .above = true},

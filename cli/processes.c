@@ -62,11 +62,16 @@ uint32_t processes_cores(void)
 
 void processes_config(asgd_config *c, const cli_options *o, asgd_group *g)
 {
-    c->group         = g;
-    c->max_lag       = o->max_lag;
-    c->local_steps   = (uint32_t)o->local_steps;
-    c->dead_after    = o->dead_after;
-    c->min_processes = (uint32_t)o->min_processes;
+    c->group          = g;
+    c->max_lag        = o->max_lag;
+    c->local_steps    = (uint32_t)o->local_steps;
+    c->dead_after     = o->dead_after;
+    c->min_processes  = (uint32_t)o->min_processes;
+    c->drop           = o->drop;
+    c->clip_deltas    = o->clip_deltas;
+    c->outer_momentum = o->outer_momentum;
+    if (o->guard && strcmp(o->guard, "on") == 0) c->guard = ASGD_GUARD_ON;
+    if (o->guard && strcmp(o->guard, "off") == 0) c->guard = ASGD_GUARD_OFF;
     if (o->merging) asgd_merging_parse(o->merging, &c->merging);
     if (o->compress) asgd_compress_parse(o->compress, &c->compress);
 }

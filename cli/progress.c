@@ -41,10 +41,11 @@ int progress_open(progress *p, const cli_options *o, bool speaks)
 
 void progress_start(progress *p, const char *name, const char *metric)
 {
-    p->name     = name;
-    p->metric   = metric;
-    p->valid[0] = 0;
-    p->printed  = clock_now();
+    p->name          = name;
+    p->metric        = metric;
+    p->valid[0]      = 0;
+    p->interventions = 0;
+    p->printed       = clock_now();
     p->examples = p->table_examples = 0;
     p->loss = p->table_loss = 0;
 }
@@ -144,6 +145,22 @@ static void line_text(const progress *p, const asgd_point *point, char *line, si
     }
 }
 
+/* What a group's guard does is told at once, and not overwritten by what comes after it. */
+static void tell_interventions(progress *p, const asgd_point *point)
+{
+    char what[2 * TEXT_BYTES];
+    if (point->interventions <= p->interventions) return;
+    p->interventions = point->interventions;
+    if (!p->shown) return;
+    clear_line(p);
+    text_interventions(what, point->interventions);
+    if (isfinite(point->train_loss))
+        fprintf(stderr, "asgd: training goes wrong (loss %.4g); the guard: %s\n", point->train_loss,
+                what);
+    else
+        fprintf(stderr, "asgd: training goes wrong; the guard: %s\n", what);
+}
+
 int progress_observe(const asgd_point *point, void *user)
 {
     progress *p = user;
@@ -157,6 +174,7 @@ int progress_observe(const asgd_point *point, void *user)
         snprintf(p->valid, sizeof p->valid, "%s %s", text_metric_name(p->metric),
                  text_metric(value, p->metric, asgd_metric_get(&point->valid, p->metric, &better)));
     }
+    tell_interventions(p, point);
     if (!p->shown) return 0;
     line_text(p, point, line, sizeof line);
     if (p->terminal) {

@@ -15,6 +15,7 @@ typedef struct progress {
     const char *metric;
     double      printed; /* clock at the last plain line */
     char        valid[TEXT_BYTES + 40];
+    uint32_t    interventions; /* of a group's guard, that were told */
     /* progressive validation: sums over the run and since the last line of the table */
     bool        progressive;
     uint64_t    examples, table_examples;

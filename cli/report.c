@@ -236,6 +236,86 @@ static int workers(const page *p)
     return code;
 }
 
+/* ---- the exchange between processes ---- */
+
+static void setting(FILE *f, const char *name, const char *value)
+{
+    tag_text(f, "<tr><td>", name, "</td>");
+    tag_text(f, "<td>", value, "</td></tr>\n");
+}
+
+static void exchange_table(FILE *f, const asgd_exchange_result *x)
+{
+    char a[2 * TEXT_BYTES], b[TEXT_BYTES], line[256];
+    fputs("<div class=\"sheet\"><table class=\"settings\">\n", f);
+    snprintf(line, sizeof line, "%u, of which %u were lost", x->processes, x->lost);
+    setting(f, "processes", line);
+    if (x->lost) {
+        snprintf(line, sizeof line, "%s done again, %s lost", text_count(a, (double)x->repeated),
+                 text_count(b, (double)x->missing));
+        setting(f, "examples", line);
+    }
+    snprintf(line, sizeof line, "%s, with %s deltas", text_count(a, (double)x->rounds),
+             text_count(b, (double)x->deltas));
+    setting(f, "rounds", line);
+    snprintf(line, sizeof line, "%s out, %s in", text_count(a, (double)x->bytes_out),
+             text_count(b, (double)x->bytes_in));
+    setting(f, "bytes", line);
+    setting(f, "bytes sent an update", text_count(a, x->bytes_per_update));
+    snprintf(line, sizeof line, "damped %llu, dropped %llu, cut %llu, not finite %llu",
+             (unsigned long long)x->damped, (unsigned long long)x->dropped,
+             (unsigned long long)x->clipped, (unsigned long long)x->quarantined);
+    setting(f, "deltas that came", line);
+    setting(f, "workers stopped for corrections", text_seconds(a, x->stall_seconds));
+    setting(f, "workers without work, or too far ahead", text_seconds(a, x->wait_seconds));
+    setting(f, "what the guard did", text_interventions(a, x->interventions));
+    if (x->undone) setting(f, "examples undone by that", text_count(a, (double)x->undone));
+    fputs("</table></div>\n", f);
+}
+
+/* Buckets are powers of two. */
+static void exchange_staleness(FILE *f, const asgd_exchange_result *x)
+{
+    svg_bar bars[ASGD_TAU_BUCKETS] = {0};
+    size_t  n                      = 0;
+    double  all                    = 0;
+    char    title[128];
+    for (size_t i = 0; i < ASGD_TAU_BUCKETS; i++) {
+        all += (double)x->tau[i];
+        if (x->tau[i]) n = i + 1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const unsigned long long low = i ? 1ULL << (i - 1) : 0, high = i ? 2 * low - 1 : 0;
+        const double             part = (double)x->tau[i] / all;
+        snprintf(bars[i].label, sizeof bars[i].label, "%llu", low);
+        char range[48];
+        snprintf(range, sizeof range, low < high ? "%llu to %llu" : "%llu", low, high);
+        snprintf(bars[i].tip, sizeof bars[i].tip, "staleness %s: %.2f %% of deltas", range,
+                 100 * part);
+        bars[i].value = part;
+    }
+    snprintf(title, sizeof title, "Staleness of deltas: mean %.0f, max %llu", x->tau_mean,
+             (unsigned long long)x->tau_max);
+    figure_open(f, title);
+    svg_histogram(f, "updates by others since the sender's copy", "part of the deltas", bars, n, 0);
+    fputs("</figure>\n", f);
+}
+
+/* Of one run: asgd compare has one process. */
+static void exchange(const page *p)
+{
+    const asgd_exchange_result *x = &p->runs->result.exchange;
+    if (p->n > 1 || x->processes < 2) return;
+    fputs("<h2>Exchange</h2>\n<p class=\"sub\">As the process that reports has seen it.</p>\n",
+          p->f);
+    exchange_table(p->f, x);
+    if (x->tau_max > 0) {
+        fputs("<div class=\"grid2\">\n", p->f);
+        exchange_staleness(p->f, x);
+        fputs("</div>\n", p->f);
+    }
+}
+
 /* ---- tables ---- */
 
 static void tile(FILE *f, const char *name, const char *value)
@@ -309,12 +389,6 @@ static void results(const page *p)
     fputs("<th>train loss</th><th>staleness</th><th>p99</th><th>dropped</th></tr>\n", p->f);
     for (size_t i = 0; i < p->n; i++) results_row(p, i);
     fputs("</table></div>\n", p->f);
-}
-
-static void setting(FILE *f, const char *name, const char *value)
-{
-    tag_text(f, "<tr><td>", name, "</td>");
-    tag_text(f, "<td>", value, "</td></tr>\n");
 }
 
 /* The value of an option as text, NULL where it is not given. */
@@ -423,6 +497,7 @@ static int body(const page *p)
     }
     int code = curves(p);
     if (code == CLI_OK) code = workers(p);
+    exchange(p);
     if (p->n == 1) single(p);
     settings(p);
     fputs("</main></body></html>\n", p->f);

@@ -77,6 +77,20 @@ bool text_metric_is_part(const char *metric)
     return i >= 0 && metrics[i].part;
 }
 
+const char *text_interventions(char *buf, uint32_t n)
+{
+    if (n == 0)
+        snprintf(buf, 2 * TEXT_BYTES, "nothing");
+    else if (n < 3)
+        snprintf(buf, 2 * TEXT_BYTES, "deltas count 1/2%s",
+                 n == 2 ? ", processes keep together" : "");
+    else
+        snprintf(buf, 2 * TEXT_BYTES,
+                 "deltas count 1/%u, processes keep together, went back %u time%s", 1u << (n - 1),
+                 n - 2, n == 3 ? "" : "s");
+    return buf;
+}
+
 const char *text_metric_name(const char *metric)
 {
     const int i = metric_find(metric);

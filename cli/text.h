@@ -17,6 +17,9 @@ bool        text_metric_is_part(const char *metric);
 /* What people call it: precision@1 for p1. */
 const char *text_metric_name(const char *metric);
 
+/* What the guard of a group has done; n: asgd_exchange_result.interventions.  Needs 2 * TEXT_BYTES. */
+const char *text_interventions(char *buf, uint32_t n);
+
 enum { TABLE_COLUMNS = 12, TABLE_CELL = 64 };
 typedef struct text_table {
     size_t columns, rows, capacity;

@@ -77,6 +77,22 @@ static void summary_of_exchange(text_table *t, const asgd_exchange_result *x)
     snprintf(line, sizeof line, "%s stopped for corrections, %s without work",
              text_seconds(b[0], x->stall_seconds), text_seconds(b[1], x->wait_seconds));
     row(t, "", line);
+    if (x->dropped || x->clipped || x->quarantined) {
+        snprintf(line, sizeof line, "dropped %llu, cut %llu, not finite %llu",
+                 (unsigned long long)x->dropped, (unsigned long long)x->clipped,
+                 (unsigned long long)x->quarantined);
+        row(t, "deltas", line);
+    }
+    if (x->interventions) {
+        char what[2 * TEXT_BYTES];
+        snprintf(line, sizeof line, "%.63s", text_interventions(what, x->interventions));
+        row(t, "guard", line);
+        if (x->undone) {
+            snprintf(line, sizeof line, "what %s examples had taught was given up",
+                     text_count(b[0], (double)x->undone));
+            row(t, "", line);
+        }
+    }
 }
 
 static void summary(const cli_options *o, const run_record *r)

@@ -484,8 +484,9 @@ typedef struct asgd_point {
     double       rate;  /* examples/s since the last point */
     double       total; /* examples the run will do if not stopped early */
     bool         evaluated;
-    asgd_metrics valid;     /* where evaluated */
-    double       staleness; /* mean so far */
+    asgd_metrics valid;         /* where evaluated */
+    double       staleness;     /* mean so far */
+    uint32_t     interventions; /* of the guard so far, in a group: as in asgd_exchange_result */
 } asgd_point;
 
 /* ---- a group of processes ---- */
@@ -515,7 +516,7 @@ ASGD_API bool asgd_group_await_turn(asgd_group *g); /* [owner] */
 ASGD_API void asgd_group_saved(asgd_group *g);      /* [owner] */
 
 typedef enum asgd_merging {
-    ASGD_MERGING_AUTO,    /* delta; sync with several local steps: mean */
+    ASGD_MERGING_AUTO,    /* delta; sync with several local steps, or outer_momentum: mean */
     ASGD_MERGING_DELTA,   /* what processes have learnt is added up */
     ASGD_MERGING_MEAN,    /* it is averaged */
     ASGD_MERGING_ELASTIC, /* copies and their centre draw each other (Zhang et al. 2015) */
@@ -530,15 +531,32 @@ typedef enum asgd_compress {
     ASGD_COMPRESS_TOPK, /* the largest tenth */
 } asgd_compress;
 
+/* Whether a group looks at whether its training goes wrong, and what it then does: the loss rises far above its
+ * best and does not come back, or is not finite.  First deltas count half, stale ones less; then processes keep
+ * closer together; then all go back to the last good state, and deltas count half as much again. */
+typedef enum asgd_guard {
+    ASGD_GUARD_AUTO, /* on, but for mode sync and order file, whose data may change as it goes on */
+    ASGD_GUARD_ON,   /* sync has none */
+    ASGD_GUARD_OFF,  /* the run fails with EDIVERGED, as that of one process does */
+} asgd_guard;
+
 /* How it went, of asgd_result; all zeros without a group. */
+enum { ASGD_TAU_BUCKETS = 48 };
 typedef struct asgd_exchange_result {
     uint32_t processes, lost; /* there were; given up on the way */
     uint64_t rounds, deltas;  /* of this process: times it told what it has learnt; deltas sent */
     uint64_t bytes_out, bytes_in;
     double   bytes_per_update; /* sent, for each update of this process */
-    uint64_t damped, dropped;  /* deltas that counted less; not at all */
-    double   tau_mean;         /* staleness of deltas, in updates */
+    /* deltas that came to this process and counted less, being stale; not at all, being very stale; that were
+     * cut, being large; that were not finite */
+    uint64_t damped, dropped, clipped, quarantined;
+    double   tau_mean; /* staleness of deltas that came to this process, in updates */
     uint64_t tau_max;
+    uint64_t tau[ASGD_TAU_BUCKETS]; /* how many were of staleness 0, 1, 2..3, 4..7 and so on */
+    /* what the guard did: 0 nothing; 1 made deltas count less; 2 kept processes together, too; 2 + n went back to a
+     * good state n times */
+    uint32_t interventions;
+    uint64_t undone;        /* examples whose progress was lost by that, about */
     double   stall_seconds; /* sums over workers: stopped while shared rows were corrected */
     double   wait_seconds;  /* had no examples, or were too far ahead of other processes */
     uint64_t positions;     /* examples that the run was to do */
@@ -593,9 +611,16 @@ typedef struct asgd_config {
     uint32_t     local_steps; /* updates between exchanges; 0: sync 1, async as often as is cheap */
     asgd_merging merging;
     asgd_compress compress;
-    double        heartbeat;     /* seconds between signs of life; 0: 0.25 */
-    double        dead_after;    /* seconds of silence after which a process is given up; 0: 10 */
-    uint32_t      min_processes; /* stop where fewer are left; 0: 1 */
+    /* deltas staler than so many times the usual are dropped; 0: never.  Which process gets which examples is left to
+     * chance, so no kind of example is dropped more than others */
+    double drop;
+    double clip_deltas; /* norms beyond so many times the usual are cut to that; 0: never */
+    /* 0 to below 1: of the masters, on averages of what processes have learnt (delayed Nesterov: Liu et al. 2024) */
+    double     outer_momentum;
+    asgd_guard guard;
+    double     heartbeat;     /* seconds between signs of life; 0: 0.25 */
+    double     dead_after;    /* seconds of silence after which a process is given up; 0: 10 */
+    uint32_t   min_processes; /* stop where fewer are left; 0: 1 */
 
     const char *checkpoint;       /* folder, NULL: none */
     double      checkpoint_every; /* seconds; 0: 60 */

@@ -94,6 +94,7 @@ static asgd_status add_point(asgdi_control *c, const asgdi_sums *s, double secon
                   .staleness  = s->tau_count > 0 ? s->tau_sum / s->tau_count : 0,
     };
     if (m) p.valid = *m;
+    if (r->joint) p.interventions = asgdi_load_relaxed(&r->joint->interventions);
     void *history = c->result->history;
     if (!asgdi_grow(&history, &c->capacity, c->result->n_history + 1, sizeof p))
         return ASGD_FAIL(ENOMEM, "no memory for the run's history");
@@ -173,10 +174,30 @@ static asgd_status evaluate(asgdi_control *c, const asgdi_sums *s, double second
     return ASGD_OK;
 }
 
+/* Of a group whose guard has something to do. */
+static asgd_status look_at_guard(asgdi_control *c, const asgdi_sums *s)
+{
+    const asgdi_run *r       = c->run;
+    asgdi_joint     *j       = r->joint;
+    const uint32_t   already = asgdi_load_relaxed(&j->interventions);
+    if (already > c->interventions) {
+        c->interventions = already;
+        if (!c->ending) ASGD_TRY(add_point(c, s, seconds_at(c, asgdi_now()), NULL));
+    }
+    if (!asgdi_load_relaxed(&j->hopeless)) return ASGD_OK;
+    return ASGD_FAIL(
+        EDIVERGED,
+        "training diverged with lr %g, %u processes: the guard made deltas count less, kept "
+        "processes together and went back %u times to a good state, in vain; try lr %g, or a "
+        "warmup of 0.1, or fewer processes",
+        r->lr, asgd_group_size(r->config->group), already > 2 ? already - 2 : 0, r->lr / 10);
+}
+
 static asgd_status look_at_loss(asgdi_control *c, const asgdi_sums *s)
 {
     const asgdi_run *r  = c->run;
     double           dw = s->weight - c->loss_sums.weight;
+    if (r->guarded) return look_at_guard(c, s);
     if (!(dw > 0) && !isnan(s->loss)) return ASGD_OK;
     double mean  = (s->loss - c->loss_sums.loss) / dw;
     c->loss_sums = *s;

@@ -118,6 +118,11 @@ static void look_at_workers(asgd_group *g, double now)
         asgdi_worker *w = &r->worker[i];
         p.updates += asgdi_load_acquire(&w->updates);
         p.examples += asgdi_load_acquire(&w->account->settled_examples);
+        p.losses.examples += asgdi_load_acquire(&w->done);
+        p.losses.loss += read_double(&w->loss);
+        p.losses.weight += read_double(&w->weight);
+        p.losses.bad += asgdi_load_relaxed(&w->bad);
+        p.losses.first += read_double(&w->first_loss) / r->workers;
         while (asgdi_done_take(w->account, &done)) asgdi_exchange_done(g->exchange, done);
     }
     if (r->private_rows) p.updates = asgdi_load_relaxed(&r->version);
@@ -229,7 +234,11 @@ static void command(asgd_group *g)
 {
     asgdi_joint      *j     = g->driven;
     const asgdi_stage stage = asgdi_exchange_stage(g->exchange);
-    const uint32_t    why   = asgdi_load_acquire(&j->stop);
+    uint32_t          why   = asgdi_load_acquire(&j->stop);
+    if (!why && asgdi_exchange_is_hopeless(g->exchange)) { /* before others hear that all is done */
+        asgdi_store_relaxed(&j->hopeless, 1);
+        why = ASGDI_WHY_FAILED | (uint32_t)ASGD_EDIVERGED | g->link->self << 16;
+    }
     if (why && !g->asked) {
         asgdi_exchange_stop(g->exchange, why);
         g->asked = true;
@@ -240,6 +249,7 @@ static void command(asgd_group *g)
     if (asked && asgdi_exchange_snapshot_ready(g->exchange))
         asgdi_store_release(&j->snapshot_ready, asked);
     asgdi_store_release(&j->allowance, asgdi_exchange_allowance(g->exchange));
+    asgdi_store_relaxed(&j->interventions, asgdi_exchange_interventions(g->exchange));
     const uint32_t stopped = asgdi_exchange_stopped(g->exchange);
     if (stage > ASGDI_TRAINING || stopped) asgdi_tell(j->run, ASGDI_STOP);
     if (stage >= ASGDI_TRAINING && stage <= ASGDI_FINISHED) j->joined = true;

@@ -20,6 +20,8 @@ static const double POLL_SECONDS   = 500e-6;
 static const double CHUNK_SECONDS  = 0.2; /* of work that a lease is for */
 static const double FIRST_EXAMPLES = 64;  /* that each worker has to begin with, or two steps */
 
+_Static_assert((int)ASGD_TAU_BUCKETS == (int)ASGDI_TAU_BUCKETS, "one histogram");
+
 /* ---- what has to be the same ---- */
 
 static uint64_t checksum(const asgdi_run *r)
@@ -30,7 +32,12 @@ static uint64_t checksum(const asgdi_run *r)
     const char          *options   = r->model->options ? r->model->options : "";
     asgdi_checksum       c         = {0};
     const float          numbers[] = {rule.beta1, rule.beta2, rule.eps, rule.l1, rule.l2};
-    const double         reals[]   = {r->lr, r->warmup};
+    const double         reals[]   = {r->lr,
+                                      r->warmup,
+                                      r->config->drop,
+                                      r->config->clip_deltas,
+                                      r->config->outer_momentum,
+                                      (double)r->config->guard};
     asgdi_checksum_add(&c, options, strlen(options));
     asgdi_checksum_add(&c, numbers, sizeof numbers);
     asgdi_checksum_add(&c, reals, sizeof reals);
@@ -81,11 +88,12 @@ static bool divides_by_root(const asgdi_run *r)
  * (docs/decisions/020). */
 static uint64_t choose_ahead(const asgdi_run *r, uint32_t processes)
 {
-    enum { DEEP_UPDATES = 240, EXAMPLES = 1 << 16, MOST = 1 << 17 };
+    enum { DEEP_UPDATES = 240, EXAMPLES = 1 << 16, BATCHES = 256, MOST = 1 << 17 };
     if (r->mode == ASGD_SYNC || processes < 2) return 0;
     if (r->config->local_steps) return 2 * (uint64_t)r->config->local_steps;
     const uint32_t pairs = processes * processes;
     uint32_t       all   = EXAMPLES / r->batch;
+    if (r->batch > 1 && all > BATCHES) all = BATCHES; /* their steps go further than single ones */
     if (asgdi_is_deep(&r->model->params))
         all = DEEP_UPDATES;
     else if (divides_by_root(r))
@@ -102,6 +110,40 @@ static double choose_root(const asgdi_run *r, uint32_t processes)
     static const double TWO = 6, MORE = 1;
     if (r->config->local_steps || !divides_by_root(r) || asgdi_is_deep(&r->model->params)) return 0;
     return (processes > 2 ? MORE : TWO) / (r->lr * processes * sqrt(r->batch));
+}
+
+static asgd_status check_governor(const asgdi_run *r)
+{
+    const asgd_config *c = r->config;
+    if (!(c->drop == 0 || c->drop >= 1))
+        return ASGD_FAIL(EINVAL,
+                         "drop %g: deltas are dropped that are so many times as stale as "
+                         "usual; give 1 or more, or 0 for never",
+                         c->drop);
+    if (!(c->clip_deltas == 0 || c->clip_deltas >= 1))
+        return ASGD_FAIL(EINVAL,
+                         "clip_deltas %g: deltas are cut to so many times the usual norm; "
+                         "give 1 or more, or 0 for never",
+                         c->clip_deltas);
+    if (r->mode == ASGD_SYNC && (c->drop > 0 || c->clip_deltas > 0))
+        return ASGD_FAIL(EINVAL, "drop and clip_deltas: mode sync adds up whole rounds; leave them "
+                                 "out");
+    if (!(c->outer_momentum >= 0 && c->outer_momentum < 1))
+        return ASGD_FAIL(EINVAL, "outer_momentum %g: a number from 0 to below 1 is needed",
+                         c->outer_momentum);
+    if (c->outer_momentum > 0 && c->merging != ASGD_MERGING_AUTO && c->merging != ASGD_MERGING_MEAN)
+        return ASGD_FAIL(EINVAL,
+                         "outer_momentum goes on from averages: it needs merging mean, not "
+                         "%s",
+                         asgd_merging_name(c->merging));
+    if (c->outer_momentum > 0 && r->rule.kind == ASGD_RULE_ftrl)
+        return ASGD_FAIL(EINVAL, "outer_momentum: rule ftrl computes its weights from sums, which "
+                                 "have no momentum");
+    if ((unsigned)c->guard > ASGD_GUARD_OFF)
+        return ASGD_FAIL(EINVAL, "guard is not one of the known ones");
+    if (c->guard == ASGD_GUARD_ON && r->mode == ASGD_SYNC)
+        return ASGD_FAIL(EINVAL, "guard: mode sync has none, as nothing is stale there");
+    return ASGD_OK;
 }
 
 static asgd_status check(const asgdi_run *r)
@@ -121,6 +163,7 @@ static asgd_status check(const asgdi_run *r)
                          c->backup, asgd_group_size(c->group));
     if (!(c->heartbeat >= 0) || !(c->dead_after >= 0))
         return ASGD_FAIL(EINVAL, "heartbeat and dead_after cannot be negative");
+    ASGD_TRY(check_governor(r));
     if ((unsigned)c->merging > ASGD_MERGING_ELASTIC || (unsigned)c->compress > ASGD_COMPRESS_TOPK)
         return ASGD_FAIL(EINVAL, "merging or compress is not one of the known ones");
     return ASGD_OK;
@@ -134,9 +177,24 @@ static asgdi_merging merging_of(const asgdi_run *r)
     case ASGD_MERGING_ELASTIC: return ASGDI_MERGE_ELASTIC;
     case ASGD_MERGING_AUTO: break;
     }
+    if (r->config->outer_momentum > 0) return ASGDI_MERGE_MEAN;
     /* many steps from the same point on are no estimate of one gradient: local SGD averages them */
     return r->mode == ASGD_SYNC && r->config->local_steps > 1 ? ASGDI_MERGE_MEAN
                                                               : ASGDI_MERGE_DELTA;
+}
+
+/* Examples between two looks; 0: no guard.  A run is looked at about a hundred times; fewer examples would say little. */
+static uint64_t choose_guard(const asgdi_run *r)
+{
+    enum { LOOKS = 128, LEAST = 512, BATCHES = 32, MOST = 1 << 16 };
+    const asgd_guard how = r->config->guard;
+    if (how == ASGD_GUARD_OFF || r->mode == ASGD_SYNC || asgd_group_size(r->config->group) < 2)
+        return 0;
+    if (how == ASGD_GUARD_AUTO && r->order == ASGD_ORDER_FILE) return 0;
+    uint64_t n = r->total / LOOKS;
+    if (n > MOST) n = MOST;
+    if (n < LEAST) n = LEAST;
+    return n > (uint64_t)BATCHES * r->batch ? n : (uint64_t)BATCHES * r->batch;
 }
 
 static asgdi_exchange_config settings(const asgdi_run *r)
@@ -145,38 +203,41 @@ static asgdi_exchange_config settings(const asgdi_run *r)
     const asgdi_link     *link = asgdi_group_link(c->group);
     const bool            sync = r->mode == ASGD_SYNC;
     asgdi_exchange_config x    = {
-           .self          = link->self,
-           .size          = link->size,
-           .run           = asgdi_group_run(c->group),
-           .total         = r->total,
-           .batch         = r->batch,
-           .chunk_seconds = CHUNK_SECONDS,
-           .at_hand       = 2 * (uint64_t)r->workers * r->batch,
-           .clock         = sync         ? ASGDI_CLOCK_SYNC
-                            : c->max_lag ? ASGDI_CLOCK_LAG
-                                         : ASGDI_CLOCK_ASYNC,
-           .max_lag       = c->max_lag,
-           .local_steps   = c->local_steps,
-           .ahead         = choose_ahead(r, link->size),
-           .ahead_root    = choose_root(r, link->size),
-           .ranked       = !r->source->schema.dense && r->source->encoding != NULL,
-           .share        = 0.05,
-           .round_least  = 5e-3,
-           .round_most   = 0.25,
-           .merging      = merging_of(r),
-           .elastic      = 0.9 / link->size,
-           .coding       = (asgdi_coding)c->compress,
-           .backup       = c->backup,
-           .damp         = c->damp > 0   ? c->damp
-                           : c->damp < 0 ? INFINITY
-                                         : 16,
-           .drop         = INFINITY,
-           .clip         = INFINITY,
-           .heartbeat    = c->heartbeat > 0 ? c->heartbeat : 0.25,
-           .dead_after   = c->dead_after > 0 ? c->dead_after : 10,
-           .resend       = 0.5,
-           .join_seconds = fmax(60, c->dead_after),
-           .least        = c->min_processes ? c->min_processes : 1,
+           .self           = link->self,
+           .size           = link->size,
+           .run            = asgdi_group_run(c->group),
+           .total          = r->total,
+           .batch          = r->batch,
+           .chunk_seconds  = CHUNK_SECONDS,
+           .at_hand        = 2 * (uint64_t)r->workers * r->batch,
+           .clock          = sync         ? ASGDI_CLOCK_SYNC
+                             : c->max_lag ? ASGDI_CLOCK_LAG
+                                          : ASGDI_CLOCK_ASYNC,
+           .max_lag        = c->max_lag,
+           .local_steps    = c->local_steps,
+           .ahead          = choose_ahead(r, link->size),
+           .ahead_root     = choose_root(r, link->size),
+           .ranked         = !r->source->schema.dense && r->source->encoding != NULL,
+           .share          = 0.05,
+           .round_least    = 5e-3,
+           .round_most     = 0.25,
+           .merging        = merging_of(r),
+           .shorten        = true,
+           .elastic        = 0.9 / link->size,
+           .coding         = (asgdi_coding)c->compress,
+           .backup         = c->backup,
+           .damp           = c->damp > 0   ? c->damp
+                             : c->damp < 0 ? INFINITY
+                                           : 16,
+           .drop           = c->drop > 0 ? c->drop : INFINITY,
+           .clip           = c->clip_deltas > 0 ? c->clip_deltas : INFINITY,
+           .outer_momentum = c->outer_momentum,
+           .guard          = choose_guard(r),
+           .heartbeat      = c->heartbeat > 0 ? c->heartbeat : 0.25,
+           .dead_after     = c->dead_after > 0 ? c->dead_after : 10,
+           .resend         = 0.5,
+           .join_seconds   = fmax(60, c->dead_after),
+           .least          = c->min_processes ? c->min_processes : 1,
     };
     describe(r, x.about, sizeof x.about);
     return x;
@@ -200,6 +261,7 @@ asgd_status asgdi_joint_new(asgdi_run *r)
     j->run        = r;
     j->rate_least = r->workers * fmax(2.0 * r->batch, FIRST_EXAMPLES) / CHUNK_SECONDS;
     r->bounded    = true;
+    r->guarded    = choose_guard(r) > 0;
     ASGD_TRY(asgdi_access_init(&j->access, p, r->locks, r->n_own, r->k, &step));
     j->reader->access = &j->access;
     asgdi_store_relaxed(&j->stock.most, r->batch * (r->batch < 64 ? 64 / r->batch : 1));
@@ -286,17 +348,22 @@ void asgdi_joint_result(const asgdi_run *r, asgd_result *out)
     const asgdi_joint           *j = r->joint;
     const asgdi_exchange_counts *c = &j->counts;
     asgd_exchange_result        *x = &out->exchange;
-    *x           = (asgd_exchange_result){.processes = asgd_group_size(r->config->group),
-                                          .lost      = j->lost,
-                                          .rounds    = c->rounds,
-                                          .deltas    = c->deltas,
-                                          .bytes_out = c->bytes_out,
-                                          .bytes_in  = c->bytes_in,
-                                          .damped    = c->damped,
-                                          .dropped   = c->dropped + c->quarantined,
-                                          .tau_mean  = c->tau_count > 0 ? c->tau_sum / c->tau_count : 0,
-                                          .tau_max   = c->tau_max};
+    *x           = (asgd_exchange_result){.processes     = asgd_group_size(r->config->group),
+                                          .lost          = j->lost,
+                                          .rounds        = c->rounds,
+                                          .deltas        = c->deltas,
+                                          .bytes_out     = c->bytes_out,
+                                          .bytes_in      = c->bytes_in,
+                                          .damped        = c->damped,
+                                          .dropped       = c->dropped,
+                                          .clipped       = c->clipped,
+                                          .quarantined   = c->quarantined,
+                                          .interventions = c->interventions,
+                                          .undone        = c->undone,
+                                          .tau_mean      = c->tau_count > 0 ? c->tau_sum / c->tau_count : 0,
+                                          .tau_max       = c->tau_max};
     x->positions = r->total;
+    memcpy(x->tau, c->tau, sizeof x->tau);
     if (out->end == ASGD_END_EPOCHS && c->learnt_least <= c->learnt_most) {
         const uint64_t due = r->total - asgdi_ranges_count(&j->before);
         x->repeated        = c->learnt_most > due ? c->learnt_most - due : 0;

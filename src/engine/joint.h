@@ -34,6 +34,8 @@ typedef struct asgdi_joint {
     asgdi_u32 stopped;                    /* the reason that all agreed on; 0: none */
     asgdi_u64 examples;                   /* done by all */
     asgdi_u64 allowance;                  /* updates that this process may begin */
+    asgdi_u32 interventions;              /* of the guard */
+    asgdi_u32 hopeless;                   /* it knows no more, and this process speaks */
     asgdi_u32 corrections;                /* of private rows, so far */
     asgdi_u32 let_go;                     /* it has; the exchange then is the group's */
     _Alignas(ASGDI_LINE) asgdi_u64 begun; /* the workers': of those, where they are bounded */

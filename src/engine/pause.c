@@ -14,14 +14,15 @@
 
 bool asgdi_is_private(const asgdi_run *r, const asgdi_correction *c)
 {
-    return c->first + c->n <= r->n_own[c->table];
+    return !c->replace && c->first + c->n <= r->n_own[c->table];
 }
 
 void asgdi_pause_call(asgdi_run *r, const asgdi_correction *c, uint32_t n)
 {
     asgdi_pause   *p    = &r->joint->pause;
     const uint64_t call = (uint64_t)(asgdi_load_relaxed(&p->over) + 1) << 32;
-    p->todo             = (asgdi_to_correct){c, n, n / (4 * r->workers) + 1};
+    p->todo             = (asgdi_to_correct){c, n, n / (4 * r->workers) + 1, false};
+    for (uint32_t i = 0; i < n; i++) p->todo.replace |= c[i].replace;
     asgdi_store_relaxed(&p->made, 0);
     asgdi_store_release(&p->next, call);
     asgdi_store_release(&p->arrived, call);
@@ -77,5 +78,6 @@ double asgdi_pause_attend(asgdi_worker *w)
         arrived = asgdi_load_acquire(&p->arrived);
         if ((uint32_t)(arrived >> 32) != call) break; /* it was over long ago */
     }
+    if (todo.replace) asgdi_private_forget(&w->priv, &r->model->params, r->locks);
     return asgdi_now() - began;
 }

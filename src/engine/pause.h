@@ -21,6 +21,7 @@ struct asgdi_worker;
 typedef struct asgdi_to_correct {
     const asgdi_correction *correction;
     uint32_t                n, piece; /* piece: taken at once */
+    bool                    replace;  /* some are */
 } asgdi_to_correct;
 
 typedef struct asgdi_pause {
@@ -31,7 +32,8 @@ typedef struct asgdi_pause {
     asgdi_to_correct todo; /* written before a call, read after it */
 } asgdi_pause;
 
-/* The correction is of private rows alone, which need no pause. */
+/* The correction is of private rows alone and adds to them, which needs no pause.  Where rows are replaced,
+ * what workers have learnt since is not wanted either, so that they have to stand still and forget it. */
 bool asgdi_is_private(const struct asgdi_run *r, const asgdi_correction *c);
 /* [group]  Makes those that are not private.  Not before the last one is over.  The corrections are to stay as they are till then. */
 void asgdi_pause_call(struct asgdi_run *r, const asgdi_correction *c, uint32_t n);

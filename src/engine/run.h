@@ -37,6 +37,7 @@ typedef struct asgdi_worker {
     asgdi_u64 done;                         /* examples */
     asgdi_u64 dropped;                      /* examples whose gradient sync threw away */
     asgdi_u64 loss, weight;                 /* bits of doubles: sums so far */
+    asgdi_u64 bad;                          /* examples whose loss was none, where guarded */
     asgdi_u64 first_loss;                   /* bits of a double: mean of its first step; 0: none */
     asgdi_u64 tau_sum, tau_count;           /* bits of doubles: staleness so far */
     asgdi_u64 ended_at;                     /* bits of a double: when it left, 0 while it works */
@@ -63,7 +64,8 @@ typedef struct asgdi_worker {
     uint64_t          epoch;
     uint64_t          steps; /* updates made by this worker; adam's t */
     asgd_stats        sums;
-    double            slow; /* a step takes this many times as long: straggler */
+    double            loss_most; /* guarded: of an example; beyond it is none */
+    double            slow;      /* a step takes this many times as long: straggler */
     /* merging */
     uint64_t  base;           /* run->version at the last merge */
     uint32_t  since_examples; /* since the last merge */
@@ -125,6 +127,7 @@ struct asgdi_run {
 
     struct asgdi_joint *joint;   /* what it shares with its group's thread; NULL: alone process */
     bool                bounded; /* in a group: other processes may have to be waited for */
+    bool                guarded; /* in a group: it looks at whether training goes wrong */
 
     asgdi_leases leases;
     _Alignas(ASGDI_LINE) asgdi_u64 version; /* updates merged by all */

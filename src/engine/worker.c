@@ -3,6 +3,7 @@
  * lease a chunk -> gather examples -> for each batch: model step (which emits, and so changes the
  * parameters) -> publish counters -> merge private rows when due.  It allocates nothing, takes no lock
  * but a block's while merging, and cannot fail once set up. */
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,8 @@ enum { STREAM_SHUFFLE = 1, STREAM_STEP = 2, LONG_WAIT = 1000, QUOTA_MOST = 1 << 
 
 /* In a group: how long progress may stay out of the master. */
 static const double SETTLE_SECONDS = 0.02;
+/* Times the first loss: training has diverged, whatever it is. */
+static const double LOSS_FAR = 100;
 
 static void publish_double(asgdi_u64 *to, double v)
 {
@@ -265,11 +268,21 @@ void asgdi_worker_compute(asgdi_worker *w, const asgd_batch *b, asgd_stats *st)
                 asgdi_random(w->run->seed, STREAM_STEP, b->position), st);
 }
 
+/* A loss that is none is told as a large one: the guard has to see also what comes after it. */
+static double guarded_loss(asgdi_worker *w, uint32_t examples, const asgd_stats *st)
+{
+    const double first = st->weight > 0 ? st->loss / st->weight : 0;
+    if (!(w->loss_most > 0)) w->loss_most = LOSS_FAR * (first > 1 && isfinite(first) ? first : 1);
+    if (st->loss < w->loss_most * st->weight || !(st->weight > 0)) return st->loss;
+    asgdi_store_relaxed(&w->bad, asgdi_load_relaxed(&w->bad) + examples);
+    return w->loss_most * st->weight;
+}
+
 void asgdi_worker_publish(asgdi_worker *w, uint32_t examples, const asgd_stats *st)
 {
     if (w->sums.weight == 0 && st->weight > 0)
         publish_double(&w->first_loss, st->loss / st->weight);
-    w->sums.loss += st->loss;
+    w->sums.loss += w->run->guarded ? guarded_loss(w, examples, st) : st->loss;
     w->sums.weight += st->weight;
     publish_double(&w->loss, w->sums.loss);
     publish_double(&w->weight, w->sums.weight);

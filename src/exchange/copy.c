@@ -20,7 +20,6 @@ enum {
     WINDOW      = 4 << 20, /* bytes under way to one owner */
     A_TICK      = 16,      /* blocks read in one */
     ALIKE       = 128,     /* floats compared at once */
-    PULL        = 1,       /* flag: it brings nothing */
 };
 
 /* ---- blocks ---- */
@@ -129,51 +128,6 @@ no_memory:
     return ASGD_FAIL(ENOMEM, "no memory for the copies of the parameters that the exchange keeps");
 }
 
-/* ---- snapshots ---- */
-
-void asgdi_exchange_snapshot_begin(asgdi_exchange *x)
-{
-    if (x->snapshot == ASGDI_SNAPSHOT_WANTED || x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY) return;
-    for (int t = 0; t < x->p->n_tables; t++) {
-        const asgdi_table *table = &x->p->table[t];
-        if (!x->snap[t])
-            x->snap[t] = asgdi_calloc((size_t)table->info.rows * table->stride, sizeof(float));
-        if (!x->snap[t]) {
-            asgdi_x_fail(x, "no memory for a snapshot of the parameters");
-            return;
-        }
-    }
-    x->snapshot = ASGDI_SNAPSHOT_WANTED;
-}
-
-bool asgdi_exchange_snapshot_ready(const asgdi_exchange *x)
-{
-    return x->snapshot == ASGDI_SNAPSHOT_READY;
-}
-
-void asgdi_exchange_snapshot(const asgdi_exchange *x, float *const **rows,
-                             const asgdi_ranges **done)
-{
-    *rows = x->snap;
-    *done = &x->snap_done;
-}
-
-/* At the beginning of a full round: whatever is known to be done now will be in it. */
-static void note_done(asgdi_exchange *x)
-{
-    asgdi_ranges_clear(&x->snap_done);
-    if (!asgdi_ranges_add_all(&x->snap_done, asgdi_exchange_done_set(x)))
-        asgdi_x_fail(x, "no memory for a snapshot");
-    x->snapshot = ASGDI_SNAPSHOT_UNDER_WAY;
-}
-
-static void copy_to_snapshot(asgdi_exchange *x, const asgdi_block *b)
-{
-    if (x->snapshot != ASGDI_SNAPSHOT_UNDER_WAY) return;
-    memcpy(x->snap[b->table] + b->first * b->stride, asgdi_x_s(x, b),
-           asgdi_x_floats(b) * sizeof(float));
-}
-
 static void free_fixes(asgdi_fixes *f)
 {
     for (uint32_t i = 0; i < f->n; i++) asgdi_free(f->fix[i].by);
@@ -269,7 +223,7 @@ static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
                 differs |= subtract(pad, w + at, was + at, factor, dust, d + at);
         }
         if (!differs) continue;
-        if (x->p->slots.scale) x->scale1[n] = asgdi_x_scale(x, b, was);
+        if (asgdi_x_shortens(x)) x->scale1[n] = asgdi_x_scale(x, b, was);
         x->rows1[n++] = r;
     }
     return n;
@@ -311,12 +265,12 @@ static void send_delta(asgdi_exchange *x, asgdi_block *b)
 {
     const asgdi_shape  shape  = asgdi_x_shape(x, b);
     const asgdi_coding coding = x->stage == ASGDI_TRAINING ? x->c.coding : ASGDI_FLOAT32;
-    const bool         pull   = x->stage == ASGDI_FETCHING;
+    const bool         pull   = x->stage == ASGDI_FETCHING || x->going_back;
     const uint32_t     n      = pull || is_quiet(x, b) ? 0 : differences(x, b);
     const uint64_t     mine   = x->progress.updates - b->read_updates;
     asgdi_writer       w;
-    const size_t       scales = x->p->slots.scale ? (size_t)n * sizeof *x->scale1 : 0;
-    if (!asgdi_x_frame(x, ASGDI_DELTA, 84 + scales + asgdi_encode_bound(coding, &shape, n), &w))
+    const size_t       scales = asgdi_x_shortens(x) ? (size_t)n * sizeof *x->scale1 : 0;
+    if (!asgdi_x_frame(x, ASGDI_DELTA, 88 + scales + asgdi_encode_bound(coding, &shape, n), &w))
         return;
     if (!pull) {
         b->read_updates = x->progress.updates;
@@ -331,7 +285,8 @@ static void send_delta(asgdi_exchange *x, asgdi_block *b)
     asgdi_put_u64(&w, n ? mine : 0);
     asgdi_put_u64(&w, x->progress.examples);
     asgdi_put_u64(&w, b->sync_round);
-    asgdi_put_u8(&w, pull ? PULL : 0);
+    asgdi_put_u32(&w, x->going_back ? x->going_to : x->watch.done);
+    asgdi_put_u8(&w, pull ? ASGDI_PULL : 0);
     asgdi_put_u8(&w, (uint8_t)coding);
     asgdi_put_u32(&w, (uint32_t)(scales / sizeof *x->scale1));
     asgdi_put(&w, x->scale1, scales);
@@ -425,11 +380,13 @@ static bool may_begin(const asgdi_exchange *x)
     const bool     soon  = x->now >= x->round_began + x->c.round_least;
     switch (x->stage) {
     case ASGDI_TRAINING:
+        if (x->watch.back > x->watch.done) return true;
         if (x->c.clock == ASGDI_CLOCK_SYNC)
             return steps >= x->c.local_steps || asgdi_supply_is_refused(x);
         if (workers_wait(x)) return soon;
         if (steps >= lead / 2) return true;
-        if (x->c.local_steps) return steps >= x->c.local_steps || (soon && asgdi_supply_idle(x));
+        if (x->c.local_steps)
+            return steps >= asgdi_watch_local_steps(x) || (soon && asgdi_supply_idle(x));
         return x->now >= x->round_at;
     case ASGDI_FLUSHING: return x->still && !x->flushed;
     case ASGDI_FETCHING:
@@ -447,14 +404,16 @@ static void begin_round(asgdi_exchange *x)
     x->in_round     = true;
     x->cursor       = 0;
     x->round_blocks = 0;
-    x->full         = x->stage != ASGDI_TRAINING || x->c.clock == ASGDI_CLOCK_SYNC ||
+    x->going_back   = x->stage == ASGDI_TRAINING && x->watch.back > x->watch.done;
+    x->going_to     = x->watch.back;
+    x->full = x->stage != ASGDI_TRAINING || x->c.clock == ASGDI_CLOCK_SYNC || x->going_back ||
               x->snapshot == ASGDI_SNAPSHOT_WANTED;
     x->tidying       = !x->full && workers_wait(x);
     x->round_stage   = x->stage;
     x->round_began   = x->now;
     x->round_cost    = x->progress.cost;
     x->round_updates = x->progress.updates;
-    if (x->snapshot == ASGDI_SNAPSHOT_WANTED) note_done(x);
+    if (x->snapshot == ASGDI_SNAPSHOT_WANTED) asgdi_snapshot_note(x);
 }
 
 /* What this process did is to be safe, and others who wait are to hear that theirs is. */
@@ -477,8 +436,10 @@ static void end_round(asgdi_exchange *x)
     double       wait = x->c.share > 0 ? cost / x->c.share : 0;
     if (wait < x->c.round_least) wait = x->c.round_least;
     if (wait > x->c.round_most) wait = x->c.round_most;
-    x->round_at       = x->round_began + wait;
-    x->in_round       = false;
+    x->round_at = x->round_began + wait;
+    x->in_round = false;
+    if (x->going_back) x->watch.done = x->peer[x->c.self].back = x->going_to;
+    x->going_back     = false;
     x->agreed_updates = x->round_updates;
     x->counts.rounds += x->round_blocks > 0;
     if (x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY) x->snapshot = ASGDI_SNAPSHOT_READY;
@@ -659,6 +620,7 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     if (!b->sent || seq != b->next_seq || from != b->owner) return; /* of an earlier sending */
     const asgdi_version version = {asgdi_get_u64(r), asgdi_get_u64(r)};
     const uint64_t      updates = asgdi_get_u64(r), sync_round = asgdi_get_u64(r);
+    const uint32_t      back = asgdi_get_u32(r);
     const double        held = asgdi_get_double(r);
     const uint8_t       said = asgdi_get_u8(r), verdict = said & 0x7f;
     const uint8_t      *vector = asgdi_get_bytes(r, (size_t)x->c.size * 16);
@@ -666,11 +628,11 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     if (r->bad || asgdi_version_before(version, b->base)) return;
     if (!asgdi_decode(ASGDI_FLOAT32, &shape, r->at, r->left, &n2, x->rows2, x->x2)) return;
     const uint8_t *mine   = b->sent->data + sizeof(asgdi_head);
-    const size_t   before = 4 + 6 * 8;
+    const size_t   before = 4 + 6 * 8 + 4;
     uint32_t       scales;
     memcpy(&scales, mine + before + 2, sizeof scales);
     const size_t after = before + 6 + scales * sizeof *x->scale1;
-    const bool   pull  = mine[before] & PULL;
+    const bool   pull  = mine[before] & ASGDI_PULL;
     if (!asgdi_decode((asgdi_coding)mine[before + 1], &shape, mine + after,
                       b->sent->bytes - sizeof(asgdi_head) - after, &n1, x->rows1, x->x1))
         n1 = 0; /* not possible: it was encoded here */
@@ -681,6 +643,8 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     b->base         = version;
     b->base_updates = updates;
     b->sync_round   = sync_round;
+    b->back         = back;
+    asgdi_watch_learn(x, 0, back, 0);
     took(x, b, held);
     drop_sent(x, b);
     x->counts.replies++;
@@ -690,7 +654,7 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         for (uint32_t i = 0; i < n2; i++)
             memcpy(s + (size_t)x->rows2[i] * b->stride, x->x2 + (size_t)i * b->stride,
                    b->stride * sizeof(float));
-        copy_to_snapshot(x, b);
+        asgdi_snapshot_copy(x, b);
         if (add_fix(x, number, NULL)) add_entry(x, b, 0, b->rows, true, s);
         return;
     }
@@ -699,12 +663,21 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     else
         b->safe_mark = b->read_mark; /* it is in the owner's master and in this process's S */
     correct(x, b, n1, n2, verdict == ASGDI_QUARANTINED, said != verdict ? ADDED : DROPPED);
-    copy_to_snapshot(x, b);
+    asgdi_snapshot_copy(x, b);
+}
+
+/* All of W goes back at once, or workers would compute with what goes together with nothing. */
+static bool some_to_come(const asgdi_exchange *x)
+{
+    if (x->cursor < x->n_blocks) return true;
+    for (uint32_t i = 0; i < x->n_blocks; i++)
+        if (x->block[i].sent) return true;
+    return false;
 }
 
 uint32_t asgdi_exchange_corrections(asgdi_exchange *x, const asgdi_correction **out)
 {
-    if (x->handed.n || !x->ready.n) return 0;
+    if (x->handed.n || !x->ready.n || (x->going_back && some_to_come(x))) return 0;
     const asgdi_fixes empty = x->handed; /* its memory serves again */
     x->handed               = x->ready;
     x->ready                = empty;

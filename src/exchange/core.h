@@ -3,6 +3,8 @@
  *     exchange.c  events in, actions out, stages        members.c  who is in
  *     copy.c      S, and what is under way to owners    master.c   M of the blocks this process owns
  *     takeover.c  a dead owner's blocks                 supply.c   leases: the keeper's side and everybody's
+ *     watch.c     what the guard (guard.c) finds, and what is done about it
+ *     snapshot.c  a copy of the masters for a checkpoint
  */
 #ifndef ASGDI_CORE_H
 #define ASGDI_CORE_H
@@ -15,6 +17,7 @@
 
 /* Beside the verdict in a reply: rows of the delta that it does not list are S + d, for nobody else had changed them. */
 static const unsigned ASGDI_AS_EXPECTED = 0x80;
+enum { ASGDI_PULL = 1 }; /* flag of a delta: it brings nothing */
 
 static const uint64_t ASGDI_FIRST_VIEW = UINT64_C(1) << 16;
 
@@ -53,6 +56,7 @@ typedef struct asgdi_block {
     double       sent_at;
     bool         correcting; /* a correction of it is not made yet */
     uint64_t     sync_round; /* sync: the owner's round this process is in */
+    uint32_t     back;       /* times that the master which S is had gone back */
 
     struct asgdi_master *master; /* NULL: another process's */
 } asgdi_block;
@@ -88,6 +92,12 @@ typedef struct asgdi_master {
     /* outer momentum */
     float   *velocity, *gathered; /* [rows][stride] */
     uint32_t arrivals;
+    /* the guard's.  good: what to go back to; next: what will be that when it has stood the test of another while */
+    float   *good, *next;                  /* [rows][stride] */
+    uint64_t good_examples, next_examples; /* that they have learnt from */
+    uint64_t undone; /* examples that count as included and are not, as it went back */
+    uint64_t state;  /* number of the good state that `next` was taken for */
+    uint32_t back;   /* times that it has gone back, in this process or in owners before it */
 } asgdi_master;
 
 /* Corrections of blocks, and the memory they point to. */
@@ -104,20 +114,22 @@ typedef struct asgdi_fixes {
 } asgdi_fixes;
 
 typedef struct asgdi_peer {
-    double   heard;             /* when last; before it was ever: when this process began */
-    bool     known;             /* it was heard of */
-    bool     greeted;           /* and what it is about is the same */
-    uint64_t updates, examples; /* what it said it had done */
-    bool     idle;              /* it has nothing to do, so nobody need wait for it */
-    bool     waits;             /* idle, and not all that it did is safe */
-    uint8_t  stage;
-    double   viewed;    /* when it was last told the view because it was behind */
-    size_t   under_way; /* bytes sent to it and not answered */
-    double   answer;    /* how long it takes to answer a delta, at the most lately */
-    double   patience;  /* what it has not answered for so long is sent again */
-    double   doubled_at;
-    double   asked; /* takeover: when it was last asked */
-    bool     asking;
+    double       heard;             /* when last; before it was ever: when this process began */
+    bool         known;             /* it was heard of */
+    bool         greeted;           /* and what it is about is the same */
+    uint64_t     updates, examples; /* what it said it had done */
+    bool         idle;              /* it has nothing to do, so nobody need wait for it */
+    bool         waits;             /* idle, and not all that it did is safe */
+    asgdi_losses losses;            /* what it said its workers had */
+    uint32_t     back;              /* times that all of it has gone back */
+    uint8_t      stage;
+    double       viewed;    /* when it was last told the view because it was behind */
+    size_t       under_way; /* bytes sent to it and not answered */
+    double       answer;    /* how long it takes to answer a delta, at the most lately */
+    double       patience;  /* what it has not answered for so long is sent again */
+    double       doubled_at;
+    double       asked; /* takeover: when it was last asked */
+    bool         asking;
     /* keeper's: its last request, to answer a repeated one alike */
     uint64_t    request;
     asgdi_range granted;
@@ -179,7 +191,8 @@ struct asgdi_exchange {
     asgdi_set  in, suspected, reported; /* reported: lost, the caller was told */
     asgdi_peer peer[ASGDI_PROCESSES_MAX];
     double     beat_at;
-    uint64_t   beat_updates;
+    double     beat_began;
+    uint64_t   beat_updates, beat_examples;
     bool       beat_now, told_waits;
 
     /* blocks */
@@ -208,7 +221,7 @@ struct asgdi_exchange {
     uint64_t    learnt;         /* updates of all processes in the masters, as far as known */
     asgdi_fixes ready, handed;
 
-    /* the snapshot (copy.c) */
+    /* the snapshot (snapshot.c) */
     enum {
         ASGDI_NO_SNAPSHOT,
         ASGDI_SNAPSHOT_WANTED,
@@ -221,6 +234,22 @@ struct asgdi_exchange {
     /* takeover.c */
     uint32_t taking; /* blocks */
     uint64_t allowance;
+
+    /* watch.c */
+    struct {
+        asgdi_guard guard;
+        /* What is in force, decided by the speaker, spread by all; they only grow. */
+        uint32_t level; /* 1: deltas count less; 2: and processes keep together */
+        uint32_t back;  /* times that all are to go back to the last good state */
+        uint64_t state; /* good states so far */
+        uint32_t done;  /* times that this process's copy has gone back */
+        /* what the masters here have seen of these */
+        uint32_t seen_back;
+        uint64_t seen_state;
+        bool     hopeless; /* going back once more would not help */
+    } watch;
+    bool     going_back; /* the round under way fetches the masters as they were */
+    uint32_t going_to;   /* watch.back when it began */
 
     asgdi_supply supply;
 
@@ -254,7 +283,11 @@ static inline float *asgdi_x_s(const asgdi_exchange *x, const asgdi_block *b)
 }
 /* Of a row: the sum of what every step is divided by the root of, to 8 bits (bf16).  A delta tells that of S, for the
  * owner to see how much of it others have added meanwhile. */
-uint16_t asgdi_x_scale(const asgdi_exchange *x, const asgdi_block *b, const float *row);
+uint16_t           asgdi_x_scale(const asgdi_exchange *x, const asgdi_block *b, const float *row);
+static inline bool asgdi_x_shortens(const asgdi_exchange *x)
+{
+    return x->c.shorten && x->p->slots.scale && x->c.merging == ASGDI_MERGE_DELTA;
+}
 static inline asgdi_shape asgdi_x_shape(const asgdi_exchange *x, const asgdi_block *b)
 {
     return (asgdi_shape){b->rows, b->stride, x->p->table[b->table].pad};
@@ -278,6 +311,10 @@ void        asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *
 void        asgdi_copy_new_view(asgdi_exchange *x);
 void        asgdi_copy_lost(asgdi_exchange *x, asgdi_set to); /* something was sent to them again */
 
+/* ---- snapshot.c ---- */
+void asgdi_snapshot_note(asgdi_exchange *x);                       /* a full round begins */
+void asgdi_snapshot_copy(asgdi_exchange *x, const asgdi_block *b); /* a block has come */
+
 /* ---- master.c ---- */
 asgdi_master *asgdi_master_new(asgdi_exchange *x, const asgdi_block *b); /* NULL: failed */
 void          asgdi_master_free(asgdi_master *m);
@@ -286,6 +323,20 @@ void          asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_read
 void          asgdi_master_new_view(asgdi_exchange *x);
 void          asgdi_master_unseen(asgdi_exchange *x, asgdi_block *b); /* own progress came in */
 size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n); /* n rows */
+/* The guard's: what the master is now is where it would go back to. */
+void asgdi_master_is_good(const asgdi_exchange *x, asgdi_block *b);
+void asgdi_master_look(asgdi_exchange *x); /* at what is in force, and does it */
+
+/* ---- watch.c ---- */
+void asgdi_watch_losses(asgdi_exchange *x, uint32_t of, const asgdi_losses *l);
+/* What another process knows to be in force. */
+void asgdi_watch_learn(asgdi_exchange *x, uint32_t level, uint32_t back, uint64_t state);
+void asgdi_watch_tick(asgdi_exchange *x);
+/* The settings as they are in force. */
+double   asgdi_watch_weight(const asgdi_exchange *x); /* times the weight of a delta */
+double   asgdi_watch_damp(const asgdi_exchange *x);
+uint64_t asgdi_watch_ahead(const asgdi_exchange *x);
+uint64_t asgdi_watch_local_steps(const asgdi_exchange *x);
 
 /* ---- takeover.c ---- */
 void asgdi_takeover_new_view(asgdi_exchange *x);

@@ -86,6 +86,7 @@ asgd_status asgdi_exchange_new(asgdi_exchange **out, const asgdi_exchange_config
     x->user = user;
     if (x->c.clock == ASGDI_CLOCK_SYNC && x->c.local_steps == 0) x->c.local_steps = 1;
     if (x->c.max_lag == 0) x->c.max_lag = 1;
+    if (x->c.clock == ASGDI_CLOCK_SYNC) x->c.guard = 0; /* nothing is stale there */
     asgdi_members_start(x);
     asgd_status s = asgdi_copy_new(x);
     if (!s) s = asgdi_supply_new(x);
@@ -161,10 +162,13 @@ static void join(asgdi_exchange *x)
 
 uint64_t asgdi_x_lead(const asgdi_exchange *x)
 {
-    if (x->c.ahead == 0 || x->c.clock == ASGDI_CLOCK_SYNC) return UINT64_MAX;
-    const double root = x->c.ahead_root * sqrt((double)x->learnt);
-    if (x->c.ahead_root == 0 || root >= (double)x->c.ahead) return x->c.ahead;
-    const uint64_t least = x->c.ahead < 2 ? x->c.ahead : 2;
+    const uint64_t ahead = asgdi_watch_ahead(x);
+    if (ahead == 0 || x->c.clock == ASGDI_CLOCK_SYNC) return UINT64_MAX;
+    if (x->c.ahead_root == 0) return ahead;
+    const double root =
+        x->c.ahead_root * sqrt((double)x->learnt) * (double)ahead / (double)x->c.ahead;
+    if (root >= (double)ahead) return ahead;
+    const uint64_t least = ahead < 2 ? ahead : 2;
     return root > (double)least ? (uint64_t)root : least;
 }
 
@@ -212,6 +216,7 @@ void asgdi_exchange_tick(asgdi_exchange *x, double now, const asgdi_progress *p)
         x->stage    = ASGDI_FLUSHING;
         x->beat_now = true;
     }
+    asgdi_watch_tick(x);
     asgdi_takeover_tick(x);
     asgdi_copy_tick(x);
     set_allowance(x);
@@ -315,9 +320,10 @@ uint64_t asgdi_exchange_included(const asgdi_exchange *x, uint32_t q, int table,
 
 void asgdi_exchange_count(const asgdi_exchange *x, asgdi_exchange_counts *out)
 {
-    *out              = x->counts;
-    out->processes    = asgdi_set_count(x->in);
-    out->learnt_least = UINT64_MAX;
+    *out               = x->counts;
+    out->processes     = asgdi_set_count(x->in);
+    out->interventions = asgdi_exchange_interventions(x);
+    out->learnt_least  = UINT64_MAX;
     for (uint32_t i = 0; i < x->n_blocks; i++) {
         uint64_t sum = 0;
         for (uint32_t q = 0; q < x->c.size; q++) sum += x->block[i].included[q];

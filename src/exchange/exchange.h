@@ -17,6 +17,7 @@
 #define ASGDI_EXCHANGE_H
 
 #include "exchange/codec.h"
+#include "exchange/guard.h"
 #include "exchange/link.h"
 #include "exchange/ranges.h"
 #include "params/params.h"
@@ -58,9 +59,13 @@ typedef struct asgdi_exchange_config {
     double        share;                   /* of one core that exchanging may cost, 0..1 */
     double        round_least, round_most; /* seconds between rounds */
     asgdi_merging merging;
-    double        elastic;
-    asgdi_coding  coding;
-    double        outer_momentum; /* of the owner (delayed Nesterov: Liu et al. 2024); 0: none */
+    bool
+        shorten; /* delta, adagrad: owners shorten deltas by what others have seen meanwhile (master.c) */
+    double       elastic;
+    asgdi_coding coding;
+    double       outer_momentum; /* of the owner (delayed Nesterov: Liu et al. 2024); 0: none */
+    /* not for clock sync: examples between two looks at whether training goes wrong (guard.h); 0: nobody looks */
+    uint64_t guard;
 
     /* the governor (governor.h) */
     double damp; /* staleness beyond damp times the usual one is weighted down; infinite: never */
@@ -77,9 +82,10 @@ typedef struct asgdi_exchange_config {
 
 /* What the process's own workers have done, told before each step. */
 typedef struct asgdi_progress {
-    uint64_t updates, examples; /* entered into W, by this process */
-    double   rate;              /* examples/s, about */
-    double   cost;              /* seconds of a core that exchanging has taken so far */
+    uint64_t     updates, examples; /* entered into W, by this process */
+    double       rate;              /* examples/s, about */
+    double       cost;              /* seconds of a core that exchanging has taken so far */
+    asgdi_losses losses;            /* so far; for the guard */
 } asgdi_progress;
 
 /* Reads rows first..first+n-1 of a table as they are now, w and merged slots: to [n][stride]. */
@@ -146,6 +152,11 @@ bool asgdi_exchange_lease(asgdi_exchange *x, asgdi_range *out);
 /* How many updates this process may have made in all: workers begin none beyond that, or they would be too far
  * ahead (clocks lag and sync).  It only grows. */
 uint64_t asgdi_exchange_allowance(const asgdi_exchange *x);
+/* What the guard has had done so far, as in asgdi_exchange_counts. */
+uint32_t asgdi_exchange_interventions(const asgdi_exchange *x);
+/* To who speaks: training goes wrong and the guard has no more to offer, or the run is over before what it did
+ * has helped.  The caller should end the run. */
+bool asgdi_exchange_is_hopeless(const asgdi_exchange *x);
 /* A process that was given up since the last call; false: none. */
 bool asgdi_exchange_lost(asgdi_exchange *x, uint32_t *process);
 
@@ -178,14 +189,21 @@ bool asgdi_exchange_snapshot_ready(const asgdi_exchange *x);
 void asgdi_exchange_snapshot(const asgdi_exchange *x, float *const **rows,
                              const asgdi_ranges **done);
 
+enum { ASGDI_TAU_BUCKETS = 48 };
 typedef struct asgdi_exchange_counts {
     uint64_t rounds, deltas, replies, resent;
     uint64_t bytes_out, bytes_in;
     uint64_t damped, dropped, clipped, quarantined; /* deltas */
-    uint64_t views;                                 /* times the membership changed */
-    uint32_t processes;                             /* left */
-    double   tau_sum, tau_count;                    /* staleness of deltas, in updates */
+    /* what the guard has had done: 1: deltas count less; 2: processes keep together, too; more: so many less 2
+     * times all went back to a good state */
+    uint32_t interventions;
+    uint64_t
+        undone; /* examples whose progress going back took out of a block of this process, at the most */
+    uint64_t views;              /* times the membership changed */
+    uint32_t processes;          /* left */
+    double   tau_sum, tau_count; /* staleness of deltas, in updates */
     uint64_t tau_max;
+    uint64_t tau[ASGDI_TAU_BUCKETS]; /* deltas of staleness 0, 1, 2..3, 4..7 and so on */
     /* examples of all processes, the dead ones' too, that are in this process's copy of the masters: in the block
      * that has least and in the one that has most */
     uint64_t learnt_least, learnt_most;

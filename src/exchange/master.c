@@ -34,6 +34,11 @@ asgdi_master *asgdi_master_new(asgdi_exchange *x, const asgdi_block *b)
         m->gathered = asgdi_calloc(asgdi_x_floats(b), sizeof(float));
         enough      = enough && m->velocity && m->gathered;
     }
+    if (x->c.guard) {
+        m->good = asgdi_calloc(asgdi_x_floats(b), sizeof(float));
+        m->next = asgdi_calloc(asgdi_x_floats(b), sizeof(float));
+        enough  = enough && m->good && m->next;
+    }
     if (enough) return m;
     asgdi_master_free(m);
     return NULL;
@@ -51,6 +56,8 @@ void asgdi_master_free(asgdi_master *m)
     asgdi_free(m->round_came);
     asgdi_free(m->velocity);
     asgdi_free(m->gathered);
+    asgdi_free(m->good);
+    asgdi_free(m->next);
     asgdi_free(m);
 }
 
@@ -63,8 +70,77 @@ void asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b)
     m->version = (asgdi_version){x->view, b->base.count};
     m->updates = b->base_updates;
     m->round   = b->sync_round;
+    m->back    = b->back;
     for (uint32_t r = 0; r < b->rows; r++) m->changed[r] = m->version.count;
+    asgdi_master_is_good(x, b);
     m->serving = true;
+}
+
+/* ---- the guard's (watch.c) ---- */
+
+static uint64_t examples_in(const asgdi_exchange *x, const asgdi_master *m)
+{
+    uint64_t sum = 0;
+    for (uint32_t q = 0; q < x->c.size; q++) sum += m->included[q];
+    return sum - m->undone;
+}
+
+void asgdi_master_is_good(const asgdi_exchange *x, asgdi_block *b)
+{
+    asgdi_master *m     = b->master;
+    const size_t  bytes = asgdi_x_floats(b) * sizeof(float);
+    if (!m->good) return;
+    memcpy(m->good, m->m, bytes);
+    memcpy(m->next, m->m, bytes);
+    m->good_examples = m->next_examples = examples_in(x, m);
+    m->state                            = x->watch.state;
+}
+
+/* What was taken last has stood the test; what the master is now is to. */
+static void is_next(const asgdi_exchange *x, asgdi_block *b)
+{
+    asgdi_master *m   = b->master;
+    float        *was = m->good;
+    m->good           = m->next;
+    m->good_examples  = m->next_examples;
+    m->next           = was;
+    m->next_examples  = examples_in(x, m);
+    m->state          = x->watch.state;
+    memcpy(m->next, m->m, asgdi_x_floats(b) * sizeof(float));
+}
+
+/* In stage FETCHING others may have the master already: it stays as it is. */
+static void go_back(asgdi_exchange *x, asgdi_block *b, uint32_t times)
+{
+    asgdi_master *m     = b->master;
+    const size_t  bytes = asgdi_x_floats(b) * sizeof(float);
+    if (!m->good || m->back >= times || x->stage > ASGDI_FLUSHING) return;
+    m->back = times;
+    memcpy(m->m, m->good, bytes);
+    memcpy(m->next, m->good, bytes);
+    m->undone += examples_in(x, m) - m->good_examples;
+    m->next_examples = m->good_examples;
+    m->state         = x->watch.state; /* what was called good last was not, it seems */
+    m->usual         = (asgdi_usual){0};
+    m->arrivals      = 0;
+    if (m->velocity) memset(m->velocity, 0, bytes);
+    if (m->gathered) memset(m->gathered, 0, bytes);
+    m->version.count++;
+    for (uint32_t r = 0; r < b->rows; r++) m->changed[r] = m->version.count;
+    if (m->undone > x->counts.undone) x->counts.undone = m->undone;
+}
+
+void asgdi_master_look(asgdi_exchange *x)
+{
+    for (uint32_t i = 0; i < x->n_blocks; i++) {
+        asgdi_block  *b = &x->block[i];
+        asgdi_master *m = b->master;
+        if (!m || !m->good || !m->serving) continue;
+        go_back(x, b, x->watch.back);
+        if (m->state < x->watch.state) is_next(x, b);
+    }
+    x->watch.seen_back  = x->watch.back;
+    x->watch.seen_state = x->watch.state;
 }
 
 /* ---- the owner's own progress ----
@@ -126,6 +202,7 @@ static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t
     asgdi_put_u64(&w, m->version.count);
     asgdi_put_u64(&w, m->updates);
     asgdi_put_u64(&w, m->round);
+    asgdi_put_u32(&w, m->back);
     asgdi_put_double(&w, m->round_came ? x->now - m->round_came[to] : 0);
     asgdi_put_u8(&w, (uint8_t)verdict);
     for (uint32_t q = 0; q < x->c.size; q++) {
@@ -180,23 +257,17 @@ static bool is_plain(const asgdi_exchange *x, const asgdi_block *b, float weight
     return true;
 }
 
-/* Delayed Nesterov (Liu et al. 2024): every arrival moves the master by its share, every processes-th one
- * renews the velocity from what they brought together and adds it. */
-static void add_outer(asgdi_exchange *x, const asgdi_block *b, uint32_t n, const uint32_t *row,
-                      const float *d, float weight)
+/* Delayed Nesterov (Liu et al. 2024): every arrival moves the master at once, every processes-th one renews the
+ * velocity from what the last ones moved it by, and adds that:
+ *
+ *     M += g;   after `processes` of them   v = beta v + sum of g,   M += beta v
+ *
+ * which is Nesterov's step where all arrive together.  It is of w alone: statistics have no momentum. */
+static void renew_velocity(asgdi_exchange *x, const asgdi_block *b)
 {
-    asgdi_master  *m         = b->master;
-    const uint32_t processes = asgdi_set_count(x->in), pad = x->p->table[b->table].pad;
-    const float    beta = (float)x->c.outer_momentum, share = weight / (float)processes;
-    for (uint32_t i = 0; i < n; i++) {
-        add_row(x, b, m->m + (size_t)row[i] * b->stride, d + (size_t)i * b->stride, weight,
-                processes);
-        m->changed[row[i]] = m->version.count;
-        for (uint32_t c = 0; c < pad; c++) /* w alone: statistics have no momentum */
-            m->gathered[(size_t)row[i] * b->stride + c] += share * d[(size_t)i * b->stride + c];
-    }
-    if (++m->arrivals < processes) return;
-    m->arrivals = 0;
+    asgdi_master  *m    = b->master;
+    const uint32_t pad  = x->p->table[b->table].pad;
+    const float    beta = (float)x->c.outer_momentum;
     for (uint32_t r = 0; r < b->rows; r++) {
         bool moved = false;
         for (uint32_t c = 0; c < pad; c++) {
@@ -209,6 +280,30 @@ static void add_outer(asgdi_exchange *x, const asgdi_block *b, uint32_t n, const
         }
         if (moved) m->changed[r] = m->version.count;
     }
+}
+
+static void gather(const asgdi_exchange *x, const asgdi_block *b, uint32_t row, const float *d,
+                   float weight, uint32_t contributors)
+{
+    const uint32_t pad = x->p->table[b->table].pad;
+    const float    f   = part_weight(x, 0, weight, contributors);
+    for (uint32_t c = 0; c < pad; c++) b->master->gathered[(size_t)row * b->stride + c] += f * d[c];
+}
+
+static void add_outer(asgdi_exchange *x, const asgdi_block *b, uint32_t n, const uint32_t *row,
+                      const float *d, float weight)
+{
+    asgdi_master  *m         = b->master;
+    const uint32_t processes = asgdi_set_count(x->in);
+    for (uint32_t i = 0; i < n; i++) {
+        add_row(x, b, m->m + (size_t)row[i] * b->stride, d + (size_t)i * b->stride, weight,
+                processes);
+        m->changed[row[i]] = m->version.count;
+        gather(x, b, row[i], d + (size_t)i * b->stride, weight, processes);
+    }
+    if (++m->arrivals < processes) return;
+    m->arrivals = 0;
+    renew_velocity(x, b);
 }
 
 static double norm_of(const float *d, size_t n)
@@ -231,7 +326,6 @@ static void count_verdict(asgdi_exchange *x, asgdi_verdict v)
     x->counts.quarantined += v == ASGDI_QUARANTINED;
 }
 
-/* Returns the verdict, with ASGDI_AS_EXPECTED where it may be said.  count: version that the delta is based on. */
 /* The steps that a delta is made of were divided by the root of G0 + what they added to it, d.  Had they known what others
  * have added since, they would have been divided by that of G1 + d: so many small steps of all, from one point on, do
  * not add up to one that is too long.  scale: that of G0. */
@@ -250,12 +344,20 @@ static float shorten(const asgdi_exchange *x, const asgdi_block *b, const float 
     return has > had && had > 0 ? sqrtf(had / has) : 1;
 }
 
+static void count_tau(asgdi_exchange *x, uint64_t tau)
+{
+    const int bucket = tau ? 64 - __builtin_clzll(tau) : 0;
+    x->counts.tau[bucket < ASGDI_TAU_BUCKETS ? bucket : ASGDI_TAU_BUCKETS - 1]++;
+}
+
+/* Returns the verdict, with ASGDI_AS_EXPECTED where it may be said.  count: version that the delta is based on; scales:
+ * of its rows, 16 bits each, or NULL. */
 static unsigned enter(asgdi_exchange *x, const asgdi_block *b, uint32_t n, uint64_t count,
                       uint64_t base_updates, uint64_t mine, const uint8_t *scales)
 {
     asgdi_master *m = b->master;
     /* rows that few touch bear any staleness, as what others do to them meanwhile is little */
-    const asgdi_limits limits = {b->every > 1 ? INFINITY : x->c.damp,
+    const asgdi_limits limits = {b->every > 1 ? INFINITY : asgdi_watch_damp(x),
                                  b->every > 1 ? INFINITY : x->c.drop, x->c.clip};
     const double tau = m->updates > base_updates ? (double)(m->updates - base_updates) : 0;
     float        weight;
@@ -263,6 +365,8 @@ static unsigned enter(asgdi_exchange *x, const asgdi_block *b, uint32_t n, uint6
     const asgdi_verdict v =
         asgdi_govern(&limits, &m->usual, tau, norm_of(x->x1, (size_t)n * b->stride), &weight);
     count_verdict(x, v);
+    weight *= (float)asgdi_watch_weight(x);
+    count_tau(x, (uint64_t)tau);
     x->counts.tau_sum += tau;
     x->counts.tau_count += 1;
     if (tau > (double)x->counts.tau_max) x->counts.tau_max = (uint64_t)tau;
@@ -304,10 +408,12 @@ static void close_round(asgdi_exchange *x, asgdi_block *b)
     for (uint32_t r = 0; r < b->rows; r++) {
         if (!m->in_sum[r]) continue;
         add_row(x, b, m->m + (size_t)r * b->stride, m->sum + (size_t)r * b->stride, 1, n);
+        if (m->velocity) gather(x, b, r, m->sum + (size_t)r * b->stride, 1, n);
         memset(m->sum + (size_t)r * b->stride, 0, b->stride * sizeof(float));
         m->in_sum[r]  = 0;
         m->changed[r] = m->version.count;
     }
+    if (m->velocity && !x->ending) renew_velocity(x, b); /* all have arrived together */
     m->round++;
     m->in_round = (asgdi_set){0};
     for (uint32_t q = 0; q < x->c.size; q++) {
@@ -370,10 +476,10 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
                    base_updates = asgdi_get_u64(r);
     const uint64_t mine = asgdi_get_u64(r), examples = asgdi_get_u64(r),
                    sync_round = asgdi_get_u64(r);
+    const uint32_t back       = asgdi_get_u32(r);
     const uint8_t  flags = asgdi_get_u8(r), coding = asgdi_get_u8(r);
     const uint32_t n_scales = asgdi_get_u32(r);
     const uint8_t *scales   = asgdi_get_bytes(r, (size_t)n_scales * sizeof(uint16_t));
-    (void)flags;
     if (r->bad || number >= x->n_blocks || coding >= ASGDI_CODINGS) return;
     asgdi_block      *b     = &x->block[number];
     const asgdi_shape shape = asgdi_x_shape(x, b);
@@ -387,7 +493,15 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         return;
     }
     if (!asgdi_decode((asgdi_coding)coding, &shape, r->at, r->left, &n, x->rows1, x->x1)) return;
-    if (n_scales != (x->p->slots.scale ? n : 0)) return;
+    if (n_scales != (asgdi_x_shortens(x) ? n : 0)) return;
+    asgdi_watch_learn(x, 0, back, 0);
+    if (x->c.guard) go_back(x, b, x->watch.back < back ? x->watch.back : back);
+    if (back < m->back && !(flags & ASGDI_PULL)) { /* progress of what all have left behind */
+        m->seq[from] = seq;
+        m->version.count++;
+        reply(x, b, from, seq, count, ASGDI_QUARANTINED, x->rows1, n);
+        return;
+    }
     if (x->c.clock == ASGDI_CLOCK_SYNC && !x->ending) {
         if (!isfinite(norm_of(x->x1, (size_t)n * b->stride))) {
             x->counts.quarantined++;
@@ -404,11 +518,11 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         return;
     }
     const unsigned said = enter(x, b, n, count, base_updates, mine,
-                                x->p->slots.scale && x->c.merging == ASGDI_MERGE_DELTA ? scales
-                                                                                       : NULL),
+                                asgdi_x_shortens(x) ? scales : NULL),
                    v    = said & ~ASGDI_AS_EXPECTED;
     m->seq[from]        = seq;
-    if (v != ASGDI_DROPPED && v != ASGDI_QUARANTINED && m->included[from] != examples) {
+    if (v != ASGDI_DROPPED && v != ASGDI_QUARANTINED && m->included[from] != examples &&
+        !(flags & ASGDI_PULL)) {
         if (n == 0) m->version.count++; /* a version is the same vector too */
         m->included[from] = examples;
     }

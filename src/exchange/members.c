@@ -100,11 +100,13 @@ static bool waits(const asgdi_exchange *x)
 void asgdi_members_beat(asgdi_exchange *x)
 {
     uint8_t known[KNOWN_ROOM];
-    size_t  n       = 0;
-    x->beat_at      = x->now + x->c.heartbeat;
-    x->beat_updates = x->progress.updates;
-    x->beat_now     = false;
-    x->told_waits   = waits(x);
+    size_t  n        = 0;
+    x->beat_at       = x->now + x->c.heartbeat;
+    x->beat_updates  = x->progress.updates;
+    x->beat_examples = x->progress.losses.examples;
+    x->beat_began    = x->now;
+    x->beat_now      = false;
+    x->told_waits    = waits(x);
     if (x->stage == ASGDI_JOINING) {
         for (uint32_t q = 0; q < x->c.size; q++)
             if (q != x->c.self && asgdi_set_has(&x->in, q)) hello(x, q);
@@ -115,7 +117,7 @@ void asgdi_members_beat(asgdi_exchange *x)
     for (uint32_t q = 0; q < x->c.size; q++) {
         asgdi_writer w;
         if (q == x->c.self || !asgdi_set_has(&x->in, q)) continue;
-        if (!asgdi_x_frame(x, ASGDI_BEAT, 64 + sizeof x->suspected + n, &w)) return;
+        if (!asgdi_x_frame(x, ASGDI_BEAT, 128 + sizeof x->suspected + n, &w)) return;
         asgdi_put_u64(&w, x->about);
         asgdi_put(&w, &x->suspected, sizeof x->suspected);
         asgdi_put_u64(&w, x->progress.updates);
@@ -125,6 +127,11 @@ void asgdi_members_beat(asgdi_exchange *x)
                                (x->saved ? SAVED : 0) | (waits(x) ? WAITS : 0)));
         asgdi_put_u8(&w, (uint8_t)x->stage);
         asgdi_put_u32(&w, x->stop_why);
+        asgdi_put(&w, &x->progress.losses, sizeof x->progress.losses);
+        asgdi_put_u32(&w, x->watch.level);
+        asgdi_put_u32(&w, x->watch.back);
+        asgdi_put_u32(&w, x->watch.done);
+        asgdi_put_u64(&w, x->watch.state);
         asgdi_put_u32(&w, (uint32_t)n);
         asgdi_put(&w, known, n);
         asgdi_x_post(x, q, &w);
@@ -199,7 +206,12 @@ void asgdi_members_on_beat(asgdi_exchange *x, uint32_t from, bool same_view, asg
     asgdi_get(r, &suspected, sizeof suspected);
     const uint64_t updates = asgdi_get_u64(r), examples = asgdi_get_u64(r);
     const uint8_t  flags = asgdi_get_u8(r), stage = asgdi_get_u8(r);
-    const uint32_t stop = asgdi_get_u32(r), n = asgdi_get_u32(r);
+    const uint32_t stop = asgdi_get_u32(r);
+    asgdi_losses   losses;
+    asgdi_get(r, &losses, sizeof losses);
+    const uint32_t level = asgdi_get_u32(r), back = asgdi_get_u32(r), done = asgdi_get_u32(r);
+    const uint64_t state = asgdi_get_u64(r);
+    const uint32_t n     = asgdi_get_u32(r);
     const uint8_t *known = asgdi_get_bytes(r, n);
     if (r->bad || stage > ASGDI_FINISHED) return;
     greet(x, from, about, "something else");
@@ -214,6 +226,9 @@ void asgdi_members_on_beat(asgdi_exchange *x, uint32_t from, bool same_view, asg
     if (stop && (!x->stop_why || from == asgdi_x_keeper(x))) x->stop_why = stop;
     if (n) asgdi_supply_known(x, known, n);
     if (!same_view) return;
+    asgdi_watch_learn(x, level, back, state);
+    if (done > p->back) p->back = done;
+    asgdi_watch_losses(x, from, &losses);
     asgdi_set_take(&suspected, x->c.self); /* whoever suspects this process can act on it */
     for (int i = 0; i < ASGDI_SET_WORDS; i++) suspected.word[i] &= x->in.word[i];
     x->suspected = asgdi_set_both(x->suspected, suspected);
@@ -278,6 +293,10 @@ void asgdi_members_tick(asgdi_exchange *x)
         declare(x);
     const uint64_t ahead = x->progress.updates - x->beat_updates;
     const bool     lag   = x->c.clock == ASGDI_CLOCK_LAG && 4 * ahead >= x->c.max_lag && ahead > 0;
+    /* the guard looks at the losses of all, and is not to wait long for them */
+    const uint64_t had  = x->progress.losses.examples - x->beat_examples;
+    const bool     much = x->c.guard && 4 * had * asgdi_set_count(x->in) >= x->c.guard &&
+                      x->now - x->beat_began >= x->c.heartbeat / 8;
     if (waits(x) != x->told_waits) x->beat_now = true;
-    if (x->now >= x->beat_at || x->beat_now || lag) asgdi_members_beat(x);
+    if (x->now >= x->beat_at || x->beat_now || lag || much) asgdi_members_beat(x);
 }

@@ -60,7 +60,8 @@ void asgdi_takeover_new_view(asgdi_exchange *x)
 
 static void serve(asgdi_exchange *x, asgdi_master *m)
 {
-    m->serving = true;
+    m->serving         = true;
+    x->watch.seen_back = UINT32_MAX; /* it has not been looked at */
     x->taking--;
 }
 
@@ -148,6 +149,7 @@ void asgdi_takeover_on_fetch(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     asgdi_put_u64(&w, v.count);
     asgdi_put_u64(&w, b->base_updates);
     asgdi_put_u64(&w, b->sync_round);
+    asgdi_put_u32(&w, b->back);
     for (uint32_t q = 0; q < x->c.size; q++) {
         asgdi_put_u64(&w, b->seq[q]);
         asgdi_put_u64(&w, b->included[q]);
@@ -163,12 +165,13 @@ void asgdi_takeover_on_data(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     const uint32_t      number  = asgdi_get_u32(r);
     const asgdi_version v       = {asgdi_get_u64(r), asgdi_get_u64(r)};
     const uint64_t      updates = asgdi_get_u64(r), sync_round = asgdi_get_u64(r);
+    const uint32_t      back   = asgdi_get_u32(r);
     const uint8_t      *vector = asgdi_get_bytes(r, (size_t)x->c.size * 16);
     if (r->bad || number >= x->n_blocks) return;
-    const asgdi_block *b     = &x->block[number];
-    const asgdi_shape  shape = asgdi_x_shape(x, b);
-    asgdi_master      *m     = b->master;
-    uint32_t           n;
+    asgdi_block      *b     = &x->block[number];
+    const asgdi_shape shape = asgdi_x_shape(x, b);
+    asgdi_master     *m     = b->master;
+    uint32_t          n;
     if (!m || m->serving || from != m->holder || v.term != m->best.term || v.count != m->best.count)
         return;
     if (!asgdi_set_within(x->in, m->answered)) return;
@@ -181,7 +184,9 @@ void asgdi_takeover_on_data(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     m->version = (asgdi_version){x->view, v.count};
     m->updates = updates;
     m->round   = sync_round;
+    m->back    = back;
     for (uint32_t i = 0; i < b->rows; i++) m->changed[i] = v.count;
+    asgdi_master_is_good(x, b);
     serve(x, m);
 }
 

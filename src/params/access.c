@@ -67,6 +67,28 @@ static void derive(const asgdi_access *a, const asgdi_table *x, float *row, bool
     a->k->store(row, a->row, x->stride);
 }
 
+static bool has_means(const asgdk_slots *s)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < s->merged; i++) any |= s->slot[i] == ASGDK_MEAN;
+    return any;
+}
+
+/* Averages of squares: others may have seen theirs fall by more than this process's has left, and what is below zero
+ * has no root.  So no change takes more than half of one at a time. */
+static void add_to_means(const asgdi_access *a, const asgdi_table *x, float *row, const float *by)
+{
+    const asgdk_slots *s = &a->p->slots;
+    a->k->load(a->row, row, x->stride);
+    for (size_t i = 0; i < x->stride; i++) {
+        const size_t part = i / x->pad;
+        const float  was = a->row[i], now = was + by[i];
+        const bool   mean = part > 0 && s->slot[part - 1] == ASGDK_MEAN;
+        a->row[i]         = mean && now < was / 2 ? was / 2 : now;
+    }
+    a->k->store(row, a->row, x->stride);
+}
+
 void asgdi_access_change(const asgdi_access *a, int table, uint64_t first, uint32_t n, bool replace,
                          const float *by)
 {
@@ -80,6 +102,8 @@ void asgdi_access_change(const asgdi_access *a, int table, uint64_t first, uint3
         if (lock) asgdi_lock_take(lock);
         if (a->p->slots.w == ASGDK_DERIVED)
             for (size_t i = 0; i < floats; i += x->stride) derive(a, x, to + i, replace, by + i);
+        else if (!replace && has_means(&a->p->slots))
+            for (size_t i = 0; i < floats; i += x->stride) add_to_means(a, x, to + i, by + i);
         else
             (replace ? a->k->store : a->k->add)(to, by, floats);
         if (lock) asgdi_lock_drop(lock);

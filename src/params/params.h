@@ -71,6 +71,9 @@ void asgdi_merge(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_k
 enum { ASGDI_RAREST = 16 };
 void asgdi_merge_due(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_kern *k,
                      uint32_t workers, float weight, const asgdk_step *step);
+/* What the worker has learnt since its last merge is not wanted: own = seen = master, and its own slots begin
+ * anew. */
+void asgdi_private_forget(asgdi_private *w, const asgdi_params *p, asgdi_locks *l);
 /* Copies the master (w alone, stride pad) while workers run: each block of private rows is
  * consistent, shared rows are as they come. */
 void asgdi_params_snapshot(const asgdi_params *p, asgdi_locks *l, const uint64_t *n_own,

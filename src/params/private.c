@@ -183,6 +183,25 @@ void asgdi_merge_due(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const as
     merge_blocks(w, p, l, k, workers, weight, step, false);
 }
 
+void asgdi_private_forget(asgdi_private *w, const asgdi_params *p, asgdi_locks *l)
+{
+    for (int t = 0; t < p->n_tables; t++) {
+        const asgdi_table *x     = &p->table[t];
+        const size_t       local = (size_t)x->pad * p->slots.local;
+        for (uint64_t b = 0; b < l->table[t].blocks; b++) {
+            const uint64_t first = b * l->table[t].rows;
+            const uint64_t last  = asgdi_least(first + l->table[t].rows, w->n_own[t]);
+            const size_t   at = (size_t)first * x->stride, n = (size_t)(last - first) * x->stride;
+            if (first >= last) break;
+            asgdi_lock_take(&l->table[t].lock[b]);
+            memcpy(w->own[t] + at, x->master + at, n * sizeof(float));
+            memcpy(w->seen[t] + at, x->master + at, n * sizeof(float));
+            asgdi_lock_drop(&l->table[t].lock[b]);
+        }
+        if (w->local[t]) memset(w->local[t], 0, (size_t)x->info.rows * local * sizeof(float));
+    }
+}
+
 void asgdi_params_snapshot(const asgdi_params *p, asgdi_locks *l, const uint64_t *n_own,
                            const asgd_kern *k, asgdi_params *to)
 {

@@ -34,6 +34,24 @@ holds "$(number out accuracy)" '>' 0.95
 [ -s log.jsonl ] || fail 'no log'
 expect 0 -- eval m.safetensors --data train.svm
 
+together 3 train linear --train train.svm --epochs 4 --workers 1 --quiet --json --drop 20 --clip-deltas 5 --guard on \
+    --report report.html
+[ $code -eq 0 ] || fail "governor: exit $code"
+has report.html '<h2>Exchange</h2>'
+has report.html 'Staleness of deltas'
+has report.html '<td>what the guard did</td><td>nothing</td>'
+has out '"staleness_histogram": ['
+[ "$(number out interventions)" = 0 ] || fail 'the guard had to do something'
+together 2 train linear --train train.svm --epochs 4 --workers 1 --quiet --json --local-steps 10 --outer-momentum 0.5
+[ $code -eq 0 ] || fail "outer momentum: exit $code"
+together 2 train linear --train train.svm --outer-momentum 0.5 --merging delta
+[ $code -ne 0 ] && [ "$(said 'it needs merging mean, not delta')" -ge 1 ] || fail 'outer momentum of sums'
+together 2 train linear --train train.svm --mode sync --drop 4
+[ $code -ne 0 ] && [ "$(said 'mode sync adds up whole rounds')" -ge 1 ] || fail 'sync drops'
+# far too large a step: the guard says what it does, and the run ends, well or not
+together 4 train mlp --train train.svm --epochs 40 --workers 1 --lr 50 --schedule constant --hidden 16
+[ $code -ge 124 ] && fail "diverging: exit $code"
+
 together 3 train linear --train train.svm --epochs 2 --mode sync --local-steps 4 --workers 1 --quiet --json
 [ $code -eq 0 ] || fail "sync: exit $code"
 together 2 train linear --train train.svm --epochs 2 --exchange none --quiet --json

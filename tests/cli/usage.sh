@@ -89,4 +89,8 @@ expect 2 'there is no worker 3' -- compare linear --train d.svm --workers 2 --mo
 # The model's own options are the model's to refuse.
 expect 2 'loss' -- train linear --train d.svm --loss nothing
 expect 2 'hidden' -- train mlp --train d.svm --hidden 0
+expect 2 '--outer-momentum' -- train linear --train a.svm --outer-momentum 1
+expect 2 '--drop' -- train linear --train a.svm --drop 0.5
+expect 2 '--clip-deltas' -- train linear --train a.svm --clip-deltas 0
+expect 2 '--guard' -- train linear --train a.svm --guard maybe
 done_testing

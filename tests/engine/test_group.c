@@ -252,6 +252,15 @@ static void what_a_group_cannot_do_is_refused(void **state)
         {{.mode = ASGD_SYNC, .backup = 1}, "backup"},
         {{.heartbeat = -1}, "heartbeat"},
         {{.merging = (asgd_merging)77}, "merging"},
+        {{.drop = 0.5}, "drop 0.5"},
+        {{.drop = NAN}, "drop"},
+        {{.clip_deltas = -1}, "clip_deltas -1"},
+        {{.mode = ASGD_SYNC, .drop = 4}, "mode sync"},
+        {{.outer_momentum = 1}, "outer_momentum 1"},
+        {{.outer_momentum = 0.9, .merging = ASGD_MERGING_DELTA}, "needs merging mean, not delta"},
+        {{.outer_momentum = 0.9, .rule = {.kind = ASGD_RULE_ftrl}}, "ftrl"},
+        {{.guard = (asgd_guard)7}, "guard"},
+        {{.mode = ASGD_SYNC, .guard = ASGD_GUARD_ON}, "guard"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         local_net   net;

@@ -72,25 +72,31 @@ static void failing_step(const void *self, const asgd_batch *b, const asgd_view 
 static void one_that_diverges_ends_all(void **state)
 {
     (void)state;
-    asgd_model_ops ops = count_ops;
-    ops.self_bytes     = sizeof(failing_model);
-    ops.step           = failing_step;
-    crowd       g;
-    asgd_config c = config(1, ASGD_SHARE_REPLICA, 1);
-    c.epochs      = 1e6;
-    crowd_init(&g, 3, &c, 7);
-    for (uint32_t i = 0; i < 3; i++) {
-        const failing_model self = {.fails = i == 2};
-        asgd_model_free(g.p[i].data.model);
-        ok(asgd_model_new(&g.p[i].data.model, &ops, &self, asgd_source_schema(g.p[i].source)));
-        g.p[i].model = g.p[i].data.model;
+    for (int guard = 0; guard < 2; guard++) {
+        asgd_model_ops ops = count_ops;
+        ops.self_bytes     = sizeof(failing_model);
+        ops.step           = failing_step;
+        crowd       g;
+        asgd_config c = config(1, ASGD_SHARE_REPLICA, 1);
+        c.epochs      = 1e5;
+        c.guard       = guard ? ASGD_GUARD_ON
+                              : ASGD_GUARD_OFF; /* which the speaker is told of, when all is in vain */
+        crowd_init(&g, 3, &c, 7);
+        for (uint32_t i = 0; i < 3; i++) {
+            const failing_model self = {.fails = i == 2};
+            asgd_model_free(g.p[i].data.model);
+            ok(asgd_model_new(&g.p[i].data.model, &ops, &self, asgd_source_schema(g.p[i].source)));
+            g.p[i].model = g.p[i].data.model;
+        }
+        run_all(g.p, 3);
+        for (uint32_t i = 0; i < 3; i++) {
+            assert_int_equal(g.p[i].status, ASGD_EDIVERGED);
+            const uint32_t who   = guard ? 0 : 2;
+            const char    *ended = guard ? "process 0 ended" : "process 2 ended";
+            assert_non_null(strstr(g.p[i].message, i == who ? "training diverged" : ended));
+        }
+        crowd_free(&g);
     }
-    run_all(g.p, 3);
-    for (uint32_t i = 0; i < 3; i++) {
-        assert_int_equal(g.p[i].status, ASGD_EDIVERGED);
-        assert_non_null(strstr(g.p[i].message, i == 2 ? "training diverged" : "process 2 ended"));
-    }
-    crowd_free(&g);
 }
 
 /* ---- a process that is lost ---- */

@@ -171,7 +171,8 @@ static inline void member_step(cluster *c, uint32_t q)
     asgdi_progress p = {.updates  = m->updates,
                         .examples = m->n_done,
                         .rate     = member_rate(c, q),
-                        .cost     = (double)m->steps * c->c.step_cost};
+                        .cost     = (double)m->steps * c->c.step_cost,
+                        .losses   = m->losses};
     asgdi_exchange_tick(m->x, now, &p);
     send_all(c, q);
     see_lost(c, q);

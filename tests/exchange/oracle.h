@@ -223,9 +223,18 @@ static inline bool anybody_died(const cluster *c)
     return false;
 }
 
+/* The losses are those of a healthy run. */
+static inline void check_guard(cluster *c)
+{
+    for (uint32_t q = 0; q < c->c.size; q++)
+        if (asgdi_exchange_interventions(c->member[q].x) > 0)
+            WRONG(c, "process %u: the guard has found something", q);
+}
+
 static inline void cluster_check(cluster *c)
 {
     if (c->wrong[0]) return;
+    check_guard(c);
     check_ends(c);
     check_worlds(c);
     for (uint32_t x = 0; x < c->c.size; x++)

@@ -44,6 +44,7 @@ typedef enum fault_kind {
 } fault_kind;
 
 #define STORM_LOSS 0.6
+#define LOSS_MOST 1e4
 
 /* Something goes wrong `after` seconds after the first process has reached a stage. */
 typedef struct fault {
@@ -72,7 +73,12 @@ typedef struct cluster_config {
     uint32_t odd;            /* 1 + the process that was started with other options; 0: none */
     double   poison;         /* how often what is added is not a number */
     double   snapshots;      /* how often, in steps of a process */
-    uint32_t late;           /* examples that are told to be done so many later */
+    /* not 0: examples are not whole numbers but steps down the square of all of table 0: w -= lr w + noise */
+    double lr, noise;
+    uint32_t
+        mad; /* 1 + the process that makes parameters infinite, after so many examples; 0: none */
+    uint64_t mad_after;
+    uint32_t late; /* examples that are told to be done so many later */
     fault    fault[MOST_FAULTS];
     uint32_t n_faults;
     bool     may_be_out; /* processes may be given up that are not dead */
@@ -103,6 +109,7 @@ typedef struct member {
     uint64_t           n_done, n_told;
     size_t             order_room;
     uint64_t           begun, updates, round;
+    asgdi_losses       losses;
     uint64_t           ahead[MOST_PROCESSES]; /* of each other one, since that did an update */
     asgdi_simnet_event inbox[INBOX];
     uint32_t           in_inbox;
@@ -163,7 +170,8 @@ enum {
     STREAM_STEP,
     STREAM_SCENARIO,
     STREAM_POISON,
-    STREAM_READING
+    STREAM_READING,
+    STREAM_LOSS
 };
 
 static inline touch example_touches(const cluster_config *c, uint64_t e, uint32_t i)
@@ -297,9 +305,47 @@ static inline void touch_row(const asgdi_params *p, const touch *t, bool poison)
         if (merge_of(p, part) != ASGDK_DERIVED) row[part * table->pad] += poison ? NAN : t->by;
 }
 
+/* The mean of the squares is the loss; one beyond measure is told as engine/worker.c tells it. */
+static inline void descend(cluster *c, member *m, uint64_t e)
+{
+    const asgdi_table *t   = &m->w.table[0];
+    double             sum = 0;
+    for (uint64_t r = 0; r < t->info.rows; r++)
+        for (uint32_t k = 0; k < t->info.dim; k++) {
+            float       *w = &t->master[r * t->stride + k];
+            const double n = draw_01(c->c.seed, STREAM_TOUCH, (e * 97 + r) * 97 + k) - 0.5;
+            sum += (double)*w * (double)*w / 2;
+            *w -= (float)(c->c.lr * ((double)*w + c->c.noise * n));
+        }
+    const double loss = sum / (double)(t->info.rows * t->info.dim);
+    const bool   bad  = !(loss < LOSS_MOST);
+    if (m->losses.examples == 0) m->losses.first = loss;
+    m->losses.loss += bad ? LOSS_MOST : loss;
+    m->losses.weight += 1;
+    m->losses.bad += bad;
+    m->losses.examples++;
+    if (c->c.mad == (uint32_t)(m - c->member) + 1 && m->n_done == c->c.mad_after)
+        t->master[0] = INFINITY;
+}
+
+/* As a healthy run's: falling, and noisy. */
+static inline void pretend(cluster *c, member *m, uint64_t e)
+{
+    uint64_t n = 0;
+    for (uint32_t q = 0; q < c->c.size; q++) n += c->member[q].n_done;
+    const double done = (double)n / (double)c->c.exchange.total;
+    m->losses.loss += (0.5 + draw_01(c->c.seed, STREAM_LOSS, e)) / (1 + 10 * done);
+    m->losses.weight += 1;
+    m->losses.examples++;
+}
+
 static inline void add_example(cluster *c, member *m, uint64_t e)
 {
-    for (uint32_t i = 0; i < c->c.touched; i++) {
+    if (c->c.lr > 0)
+        descend(c, m, e);
+    else
+        pretend(c, m, e);
+    for (uint32_t i = 0; i < c->c.touched && !(c->c.lr > 0); i++) {
         touch t = example_touches(&c->c, e, i);
         touch_row(&m->w, &t, draw_01(c->c.seed, STREAM_POISON, e * MOST_TOUCHED + i) < c->c.poison);
     }
@@ -423,8 +469,9 @@ static inline void see_ahead(cluster *c, uint32_t q)
     const member  *m  = &c->member[q];
     const uint64_t in = examples_in_masters(c, q);
     uint64_t       n  = m->begun - m->updates;
-    if (c->c.exchange.ahead == 0 || c->c.exchange.clock == ASGDI_CLOCK_SYNC ||
-        c->c.exchange.ranked || !adds_up(&c->c)) /* what is dropped is never in them */
+    if (c->c.exchange.ahead == 0 || c->c.exchange.total > MOST_UPDATES ||
+        c->c.exchange.clock == ASGDI_CLOCK_SYNC || c->c.exchange.ranked ||
+        !adds_up(&c->c)) /* what is dropped is never in them */
         return;
     for (uint64_t k = m->updates; k > 0 && m->update_end[k - 1] > in; k--) n++;
     if (n > c->c.exchange.ahead)
