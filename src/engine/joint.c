@@ -88,14 +88,14 @@ static bool divides_by_root(const asgdi_run *r)
  * (docs/decisions/020). */
 static uint64_t choose_ahead(const asgdi_run *r, uint32_t processes)
 {
-    enum { DEEP_UPDATES = 240, EXAMPLES = 1 << 16, BATCHES = 256, MOST = 1 << 17 };
+    enum { DEEP_UPDATES = 480, EXAMPLES = 1 << 16, BATCHES = 256, MOST = 1 << 17 };
     if (r->mode == ASGD_SYNC || processes < 2) return 0;
     if (r->config->local_steps) return 2 * (uint64_t)r->config->local_steps;
     const uint32_t pairs = processes * processes;
     uint32_t       all   = EXAMPLES / r->batch;
     if (r->batch > 1 && all > BATCHES) all = BATCHES; /* their steps go further than single ones */
     if (asgdi_is_deep(&r->model->params))
-        all = DEEP_UPDATES;
+        all = DEEP_UPDATES / processes;
     else if (divides_by_root(r))
         return MOST / r->batch > 2 ? MOST / r->batch : 2; /* choose_root() has the say */
     return all / pairs > 2 ? all / pairs : 2;
@@ -104,12 +104,13 @@ static uint64_t choose_ahead(const asgdi_run *r, uint32_t processes)
 /* The same for rules that divide their steps by the root of what they have seen, as multiple of the root of the
  * updates t in the masters.  A frequent row of curvature h, whose squared gradients are h too (as log loss has them),
  * goes in k steps the part k lr sqrt(h / t) of its way: what all processes may go together is bounded, so
- * k = const sqrt(t) / (lr P).  A batch of b divides the squares by b. */
+ * k = const sqrt(t) / P, and less where lr is above the usual ones.  A batch of b divides the squares by b. */
 static double choose_root(const asgdi_run *r, uint32_t processes)
 {
-    static const double TWO = 6, MORE = 1;
+    static const double TWO = 50, MORE = 12, USUAL_LR = 0.2;
     if (r->config->local_steps || !divides_by_root(r) || asgdi_is_deep(&r->model->params)) return 0;
-    return (processes > 2 ? MORE : TWO) / (r->lr * processes * sqrt(r->batch));
+    const double all = processes > 2 ? MORE : TWO;
+    return all * fmin(1, USUAL_LR / r->lr) / (processes * sqrt(r->batch));
 }
 
 static asgd_status check_governor(const asgdi_run *r)
