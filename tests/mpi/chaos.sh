@@ -3,11 +3,15 @@
 #
 # Each run trains with PROCESSES processes (8) under Open MPI while one to three of them, the first one too, are killed
 # (SIGKILL) or stopped (SIGSTOP; some are continued, before or after they are given up) at random moments.  A run
-# is right if it ends by itself in time, with exit code 0, its result counts every example, and the quality is that of
-# the undisturbed run within TOLERANCE.  Prints a line a run and, at the end, a table; exits with 1 if any run was not
-# right.  A run's faults follow from its seed: `chaos.sh 1 SEED` does them again, though not to the microsecond.
+# is right if it ends by itself in time, with exit code 0, its result counts every example, and its quality is no
+# further from the mean of BASES (8) undisturbed runs, each of another seed, than four of their standard deviations:
+# of normal ones, one in 16,000 would be.  Prints a line a run and, at the end, a table; exits with 1 if any run
+# was not right.  A run's faults follow from its seed: `chaos.sh 1 SEED` does them again, though not to the microsecond.
 #
-#   ASGD=build/release/asgd  MPIRUN=scripts/asgd-mpirun  JOB=clicks|digits|both  PROCESSES=8  TIMEOUT=120
+#   ASGD=build/release/asgd  MPIRUN=scripts/asgd-mpirun  JOB=clicks|digits|both  PROCESSES=8  TIMEOUT=120  BASES=8
+#   MNIST=FOLDER    its images instead of drawn digits
+#   FOLDER=FOLDER   data and undisturbed runs are kept there, and taken from there where they are
+#   WRAP=COMMAND    begins each run, as `nice` would; it may wait
 set -u
 here=$(cd "$(dirname "$0")/../.." && pwd)
 ASGD=${ASGD:-$here/build/release/asgd}
@@ -16,8 +20,15 @@ PROCESSES=${PROCESSES:-8}
 JOB=${JOB:-both}
 TIMEOUT=${TIMEOUT:-120}
 runs=${1:-10} seed0=${2:-1}
-folder=$(mktemp -d "${TMPDIR:-/tmp}/asgd-chaos.XXXXXX")
-trap 'pkill -KILL -P $$ 2>/dev/null; rm -rf "$folder"' EXIT
+BASES=${BASES:-8}
+WRAP=${WRAP-}
+if [[ -n ${FOLDER-} ]]; then
+    folder=$(mkdir -p "$FOLDER" && cd "$FOLDER" && pwd) || exit 1
+    trap 'pkill -KILL -P $$ 2>/dev/null' EXIT
+else
+    folder=$(mktemp -d "${TMPDIR:-/tmp}/asgd-chaos.XXXXXX") || exit 1
+    trap 'pkill -KILL -P $$ 2>/dev/null; rm -rf "$folder"' EXIT
+fi
 
 # A number below N that depends on the run's seed and how many were drawn.
 draw() {
@@ -26,16 +37,20 @@ draw() {
     echo $((${hash%% *} % $1))
 }
 
-"$ASGD" synth clicks --rows 300000 -o "$folder/train.ffm" --quiet >/dev/null || exit 1
-"$ASGD" synth clicks --rows 20000 --first 1000000 -o "$folder/valid.ffm" --quiet >/dev/null || exit 1
-"$ASGD" synth digits -o "$folder/digits" --examples 12000 --test 2000 --quiet >/dev/null || exit 1
+if [[ ! -e $folder/drawn ]]; then
+    "$ASGD" synth clicks --rows 300000 -o "$folder/train.ffm" --quiet >/dev/null || exit 1
+    "$ASGD" synth clicks --rows 20000 --first 1000000 -o "$folder/valid.ffm" --quiet >/dev/null || exit 1
+    "$ASGD" synth digits -o "$folder/digits" --examples 12000 --test 2000 --quiet >/dev/null || exit 1
+    touch "$folder/drawn"
+fi
 
+digits="--train $folder/digits --valid $folder/digits --epochs 40"
+[[ -z ${MNIST-} ]] || digits="--train $MNIST --valid $MNIST --epochs 8"
 declare -A arguments=(
-    [clicks]="train fm --train $folder/train.ffm --valid $folder/valid.ffm --epochs 10 --patience never"
-    [digits]="train mlp --train $folder/digits --valid $folder/digits --epochs 200"
+    [clicks]="train fm --train $folder/train.ffm --valid $folder/valid.ffm --epochs 3 --patience never"
+    [digits]="train mlp $digits"
 )
 declare -A metric=([clicks]=logloss [digits]=accuracy)
-declare -A tolerance=([clicks]=0.004 [digits]=0.006)
 
 field() { # FILE KEY: the first number of that key
     grep -oE "\"$2\": *-?[0-9.e+-]+" "$1" | head -n 1 | sed -E 's/.*: *//'
@@ -45,28 +60,31 @@ launch() { # JOB OUTPUT [options]
     local job=$1 output=$2
     shift 2
     # shellcheck disable=SC2086
-    timeout -k 5 "$TIMEOUT" "$MPIRUN" -n "$PROCESSES" "$ASGD" ${arguments[$job]} --workers 1 --seed "$seed" \
-        --dead-after 3 --exchange mpi --json --quiet "$@" >"$output" 2>"$output.err"
+    $WRAP timeout -k 5 "$TIMEOUT" "$MPIRUN" -n "$PROCESSES" "$ASGD" ${arguments[$job]} --workers 1 --seed "$seed" \
+        --dead-after 3 --exchange mpi --json --quiet -o "$folder/model.safetensors" "$@" >"$output" 2>"$output.err"
 }
 
 ranks() { # the processes of this run, "PID RANK" a line
     local pid rank
-    for pid in $(pgrep -f "^$ASGD train .*$folder"); do
+    for pid in $(pgrep -f "^$ASGD train .*$folder/model"); do
         rank=$(tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')
         [[ -n $rank ]] && echo "$pid $rank"
     done
 }
 
 good=0 bad=0
-declare -A base=() count=()
+declare -A mean=() tolerance=() count=()
 one_run() {
-    local job=$1 output=$folder/run.json faults="" began=$SECONDS
+    local job=$1 output=$folder/run.json faults="" began
     launch "$job" "$output" &
     local launcher=$! n i victims=()
-    for ((i = 0; i < 100 && ${#victims[@]} < PROCESSES; i++)); do
+    # WRAP may wait; once the first is there, the others have ten seconds
+    for ((i = 0; i < 100 && ${#victims[@]} < PROCESSES; i += ${#victims[@]} > 0)); do
         sleep 0.1
+        kill -0 "$launcher" 2>/dev/null || break
         mapfile -t victims < <(ranks)
     done
+    began=$SECONDS
     n=$((1 + $(draw 3)))
     for ((i = 0; i < n && ${#victims[@]} > 1; i++)); do
         local which pid rank how
@@ -94,6 +112,7 @@ one_run() {
         unset "victims[$which]"
         victims=("${victims[@]}")
         count[$how]=$((${count[$how]:-0} + 1))
+        ((rank > 0)) || count[first]=$((${count[first]:-0} + 1))
     done
     wait "$launcher"
     local code=$? value examples total verdict=right
@@ -104,9 +123,9 @@ one_run() {
         verdict="WRONG: exit code $code"
     elif ((examples + $(field "$output" lost_examples) < total)); then
         verdict="WRONG: $examples of $total examples are accounted for"
-    elif ! awk -v a="$value" -v b="${base[$job]}" -v t="${tolerance[$job]}" \
+    elif ! awk -v a="$value" -v b="${mean[$job]}" -v t="${tolerance[$job]}" \
         'BEGIN { exit !(a - b <= t && b - a <= t) }'; then
-        verdict="WRONG: quality ${base[$job]} undisturbed"
+        verdict="WRONG: undisturbed ${mean[$job]} +- ${tolerance[$job]}"
     fi
     printf '%s seed %d:%s: code %d, %d s, %s %s, examples %s, left %s: %s\n' "$job" "$seed" "$faults" "$code" \
         $((SECONDS - began)) "${metric[$job]}" "$value" "$examples" "$(field "$output" processes)" "$verdict"
@@ -114,25 +133,32 @@ one_run() {
         bad=$((bad + 1))
         sed 's/^/    /' "$output.err" | tail -n 20
     fi
-    pkill -KILL -f "^$ASGD train .*$folder" 2>/dev/null
+    pkill -KILL -f "^$ASGD train .*$folder/model" 2>/dev/null
 }
 
 jobs=(clicks digits)
 [[ $JOB == both ]] || jobs=("$JOB")
 for job in "${jobs[@]}"; do
-    seed=$seed0
-    launch "$job" "$folder/base.json" || {
-        echo "the undisturbed run of $job failed:"
-        cat "$folder/base.json.err"
-        exit 1
-    }
-    base[$job]=$(field "$folder/base.json" "${metric[$job]}")
-    echo "$job, undisturbed: ${metric[$job]} ${base[$job]}"
+    bases=$folder/$job-$PROCESSES.bases
+    touch "$bases"
+    for ((i = $(wc -l <"$bases"); i < BASES; i++)); do
+        seed=$((1000 + i))
+        launch "$job" "$folder/base.json" || {
+            echo "the undisturbed run of $job failed:"
+            cat "$folder/base.json.err"
+            exit 1
+        }
+        field "$folder/base.json" "${metric[$job]}" >>"$bases"
+    done
+    read -r "mean[$job]" "tolerance[$job]" < <(awk '{ n++; a += $1; b += $1 * $1 }
+        END { a /= n; v = n > 1 ? (b - n * a * a) / (n - 1) : 0; printf "%.5f %.5f\n", a, 4 * sqrt(v > 0 ? v : 0) }' "$bases")
+    echo "$job, $(wc -l <"$bases") undisturbed: ${metric[$job]} ${mean[$job]} +- ${tolerance[$job]}"
 done
 for ((run = 0; run < runs; run++)); do
     seed=$((seed0 + run)) drawn=0
     one_run "${jobs[$((run % ${#jobs[@]}))]}"
 done
-echo "kills ${count[0]:-0}+${count[1]:-0}, short stops ${count[2]:-0}, long stops ${count[3]:-0}"
+echo "kills ${count[0]:-0}+${count[1]:-0}, short stops ${count[2]:-0}, long stops ${count[3]:-0}," \
+    "${count[first]:-0} of them of the first process"
 echo "$good right, $bad wrong"
 ((bad == 0))
