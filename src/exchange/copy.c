@@ -20,7 +20,6 @@ enum {
     WINDOW      = 4 << 20, /* bytes under way to one owner */
     A_TICK      = 16,      /* blocks read in one */
     ALIKE       = 128,     /* floats compared at once */
-    PULL        = 1,       /* flag: it brings nothing */
 };
 
 /* ---- blocks ---- */
@@ -94,7 +93,7 @@ asgd_status asgdi_copy_new(asgdi_exchange *x)
     for (uint32_t i = 0; i < x->n_blocks; i++) {
         const asgdi_block *b = &x->block[i];
         if (b->rows > rows) rows = b->rows;
-        if (asgdi_reply_room(x, b, b->rows) + b->rows > ASGDI_FRAME_MAX / 2)
+        if (asgdi_reply_room(x, b, b->rows) + asgdi_rows_bytes(b) + b->rows > ASGDI_FRAME_MAX / 2)
             return ASGD_FAIL(
                 EINVAL,
                 "table %s: rows of %u floats are too long to be exchanged between processes",
@@ -104,13 +103,17 @@ asgd_status asgdi_copy_new(asgdi_exchange *x)
     x->x2    = asgdi_calloc(x->most_floats, sizeof(float));
     x->rows1 = asgdi_calloc(rows, sizeof *x->rows1);
     x->rows2 = asgdi_calloc(rows, sizeof *x->rows2);
-    if (!x->x1 || !x->x2 || !x->rows1 || !x->rows2) goto no_memory;
+    x->x3    = asgdi_calloc(x->most_floats, sizeof(float));
+    if (!x->x1 || !x->x2 || !x->x3 || !x->rows1 || !x->rows2) goto no_memory;
     for (int t = 0; t < x->p->n_tables; t++) {
         const asgdi_table *table = &x->p->table[t];
         const size_t       n     = (size_t)table->info.rows * table->stride;
         x->s[t]                  = asgdi_calloc(n, sizeof(float));
         if (!x->s[t]) goto no_memory;
         memcpy(x->s[t], table->master, n * sizeof(float));
+        if (x->c.coding == ASGDI_FLOAT32) continue;
+        x->rough[t] = asgdi_calloc((size_t)table->info.rows, sizeof *x->rough[t]);
+        if (!x->rough[t]) goto no_memory;
     }
     for (uint32_t i = 0; i < x->n_blocks; i++) {
         asgdi_block *b = &x->block[i];
@@ -187,6 +190,7 @@ void asgdi_copy_free(asgdi_exchange *x)
     free_fixes(&x->handed);
     for (int t = 0; t < ASGD_MAX_TABLES; t++) {
         asgdi_free(x->s[t]);
+        asgdi_free(x->rough[t]);
         asgdi_free(x->snap[t]);
     }
     asgdi_ranges_free(&x->snap_done);
@@ -194,6 +198,7 @@ void asgdi_copy_free(asgdi_exchange *x)
     asgdi_free(x->vectors);
     asgdi_free(x->x1);
     asgdi_free(x->x2);
+    asgdi_free(x->x3);
     asgdi_free(x->rows1);
     asgdi_free(x->rows2);
 }
@@ -274,10 +279,13 @@ static void send_delta(asgdi_exchange *x, asgdi_block *b)
     const asgdi_shape  shape  = asgdi_x_shape(x, b);
     const asgdi_coding coding = x->stage == ASGDI_TRAINING ? x->c.coding : ASGDI_FLOAT32;
     const bool         pull   = x->stage == ASGDI_FETCHING;
+    const bool         also   = pull && asgdi_rough_any(x, b);
     const uint32_t     n      = pull ? 0 : differences(x, b);
     const uint64_t     mine   = x->progress.updates - b->read_updates;
     asgdi_writer       w;
-    if (!asgdi_x_frame(x, ASGDI_DELTA, 80 + asgdi_encode_bound(coding, &shape, n), &w)) return;
+    if (!asgdi_x_frame(x, ASGDI_DELTA,
+                       80 + asgdi_rows_bytes(b) + asgdi_encode_bound(coding, &shape, n), &w))
+        return;
     if (!pull) {
         b->read_updates = x->progress.updates;
         b->read_mark    = x->supply.mark;
@@ -290,8 +298,10 @@ static void send_delta(asgdi_exchange *x, asgdi_block *b)
     asgdi_put_u64(&w, n ? mine : 0);
     asgdi_put_u64(&w, x->progress.examples);
     asgdi_put_u64(&w, b->sync_round);
-    asgdi_put_u8(&w, pull ? PULL : 0);
+    asgdi_put_u8(&w, (uint8_t)((pull ? ASGDI_PULL : 0) | (also ? ASGDI_ALSO : 0) |
+                               (coding != ASGDI_FLOAT32 ? ASGDI_ROUGH : 0)));
     asgdi_put_u8(&w, (uint8_t)coding);
+    if (also) asgdi_put_rows(&w, b, asgdi_x_rough(x, b));
     w.at += asgdi_encode(coding, &shape, n, x->rows1, x->x1, w.frame->data + w.at);
     w.frame->bytes = (uint32_t)w.at;
     b->sent        = w.frame;
@@ -549,15 +559,20 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     const asgdi_version version = {asgdi_get_u64(r), asgdi_get_u64(r)};
     const uint64_t      updates = asgdi_get_u64(r), sync_round = asgdi_get_u64(r);
     const double        held    = asgdi_get_double(r);
-    const uint8_t       verdict = asgdi_get_u8(r);
+    const uint8_t       verdict = asgdi_get_u8(r), rough = asgdi_get_u8(r);
     const uint8_t      *vector  = asgdi_get_bytes(r, (size_t)x->c.size * 16);
     uint32_t            n1 = 0, n2 = 0;
     if (r->bad || asgdi_version_before(version, b->base)) return;
-    if (!asgdi_decode(ASGDI_FLOAT32, &shape, r->at, r->left, &n2, x->rows2, x->x2)) return;
+    if (rough) {
+        if (!x->rough[b->table] || !asgdi_rough_get(x, b, r, &n2)) return;
+    } else if (!asgdi_decode(ASGDI_FLOAT32, &shape, r->at, r->left, &n2, x->rows2, x->x2)) {
+        return;
+    }
     const uint8_t *mine   = b->sent->data + sizeof(asgdi_head);
     const size_t   before = 4 + 6 * 8, after = before + 2;
-    const bool     pull = mine[before] & PULL;
-    if (!asgdi_decode((asgdi_coding)mine[before + 1], &shape, mine + after,
+    const bool     pull = mine[before] & ASGDI_PULL;
+    if (!pull &&
+        !asgdi_decode((asgdi_coding)mine[before + 1], &shape, mine + after,
                       b->sent->bytes - sizeof(asgdi_head) - after, &n1, x->rows1, x->x1))
         n1 = 0; /* not possible: it was encoded here */
     for (uint32_t q = 0; q < x->c.size; q++) {
@@ -567,6 +582,8 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     b->base         = version;
     b->base_updates = updates;
     b->sync_round   = sync_round;
+    if (x->rough[b->table])
+        for (uint32_t i = 0; i < n2; i++) asgdi_x_rough(x, b)[x->rows2[i]] = rough;
     took(x, b, held);
     drop_sent(x, b);
     x->counts.replies++;

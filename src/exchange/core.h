@@ -3,6 +3,7 @@
  *     exchange.c  events in, actions out, stages        members.c  who is in
  *     copy.c      S, and what is under way to owners    master.c   M of the blocks this process owns
  *     takeover.c  a dead owner's blocks                 supply.c   leases: the keeper's side and everybody's
+ *     rough.c     rounded rows in replies
  */
 #ifndef ASGDI_CORE_H
 #define ASGDI_CORE_H
@@ -14,6 +15,13 @@
 #include "exchange/wire.h"
 
 static const uint64_t ASGDI_FIRST_VIEW = UINT64_C(1) << 16;
+
+/* Of a delta. */
+enum {
+    ASGDI_PULL  = 1, /* it brings nothing, and wants the last word: the master's own bits */
+    ASGDI_ROUGH = 2, /* rounded rows will do in the reply */
+    ASGDI_ALSO  = 4, /* a list of rows follows that are wanted too, whether they changed or not */
+};
 
 /* Which master: masters of one block that served one after another are ordered by it, and two with the same one
  * are the same bits.  term: the view in which its owner began to serve it; count: deltas applied, of all
@@ -76,7 +84,7 @@ typedef struct asgdi_master {
     double        fetch_at; /* when last asked for; 0: not yet */
     /* sync: the round that is being collected */
     uint64_t  round;
-    asgdi_set in_round;
+    asgdi_set in_round, in_rough; /* in_rough: rounded rows will do for their replies */
     float    *sum;                                                      /* [rows][stride] */
     uint8_t  *in_sum;                                                   /* [rows] */
     uint64_t *round_seq, *round_included, *round_updates, *round_count; /* [size] */
@@ -182,8 +190,9 @@ struct asgdi_exchange {
     uint32_t     n_blocks;
     uint32_t     most_floats;        /* of a block */
     float       *s[ASGD_MAX_TABLES]; /* [rows][stride] */
+    uint8_t     *rough[ASGD_MAX_TABLES]; /* [rows] 1: S has the row rounded; NULL: nothing ever is */
     uint64_t    *vectors;            /* of all blocks: [blocks][2][size] */
-    float       *x1, *x2, *x3;       /* scratch, [most_floats] */
+    float       *x1, *x2, *x3;       /* scratch, [most_floats]; x3 is for rough.c alone */
     uint32_t    *rows1, *rows2;
 
     /* rounds (copy.c) */
@@ -254,6 +263,22 @@ void asgdi_members_hello(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 void asgdi_members_on_beat(asgdi_exchange *x, uint32_t from, bool same_view, asgdi_reader *r);
 void asgdi_members_on_view(asgdi_exchange *x, uint32_t from, uint64_t view, asgdi_reader *r);
 
+/* ---- rough.c ---- */
+/* Which rows of a block are rounded in S, or NULL: none is. */
+static inline uint8_t *asgdi_x_rough(const asgdi_exchange *x, const asgdi_block *b)
+{
+    return x->rough[b->table] ? x->rough[b->table] + b->first : NULL;
+}
+bool   asgdi_rough_any(const asgdi_exchange *x, const asgdi_block *b);
+size_t asgdi_rows_bytes(const asgdi_block *b); /* of a list of rows in a frame */
+void   asgdi_put_rows(asgdi_writer *w, const asgdi_block *b, const uint8_t *is); /* is [rows] */
+bool   asgdi_row_is(const uint8_t *list, uint32_t row);
+size_t asgdi_rough_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n);
+/* n rows, rows2 and x2, rounded; false: they are not fit for that, and nothing is written. */
+bool asgdi_rough_put(asgdi_exchange *x, const asgdi_block *b, uint32_t n, asgdi_writer *w);
+/* The rest of the frame, into rows2 and x2; uses rows1.  false: it is no such thing. */
+bool asgdi_rough_get(asgdi_exchange *x, const asgdi_block *b, asgdi_reader *r, uint32_t *n);
+
 /* ---- copy.c ---- */
 asgd_status asgdi_copy_new(asgdi_exchange *x); /* blocks and S */
 void        asgdi_copy_free(asgdi_exchange *x);
@@ -266,6 +291,8 @@ void        asgdi_copy_lost(asgdi_exchange *x, asgdi_set to); /* something was s
 asgdi_master *asgdi_master_new(asgdi_exchange *x, const asgdi_block *b); /* NULL: failed */
 void          asgdi_master_free(asgdi_master *m);
 void          asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b); /* M = S, and it serves */
+/* M is what a copy of version `count` had, of which the rows listed (NULL: none) were rounded. */
+void asgdi_master_begin(asgdi_exchange *x, asgdi_block *b, uint64_t count, const uint8_t *rounded);
 void          asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 void          asgdi_master_new_view(asgdi_exchange *x);
 void          asgdi_master_unseen(asgdi_exchange *x, asgdi_block *b); /* own progress came in */

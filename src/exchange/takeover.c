@@ -142,7 +142,8 @@ void asgdi_takeover_on_fetch(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     const asgdi_block *b     = &x->block[number];
     const asgdi_shape  shape = asgdi_x_shape(x, b);
     if (b->base.term != v.term || b->base.count != v.count) return;
-    if (!asgdi_x_frame(x, ASGDI_DATA, asgdi_reply_room(x, b, b->rows), &w)) return;
+    if (!asgdi_x_frame(x, ASGDI_DATA, asgdi_reply_room(x, b, b->rows) + asgdi_rows_bytes(b), &w))
+        return;
     asgdi_put_u32(&w, number);
     asgdi_put_u64(&w, v.term);
     asgdi_put_u64(&w, v.count);
@@ -152,6 +153,7 @@ void asgdi_takeover_on_fetch(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         asgdi_put_u64(&w, b->seq[q]);
         asgdi_put_u64(&w, b->included[q]);
     }
+    asgdi_put_rows(&w, b, asgdi_x_rough(x, b));
     for (uint32_t i = 0; i < b->rows; i++) x->rows2[i] = i;
     w.at += asgdi_encode(ASGDI_FLOAT32, &shape, b->rows, x->rows2, asgdi_x_s(x, b),
                          w.frame->data + w.at);
@@ -165,11 +167,12 @@ void asgdi_takeover_on_data(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     const uint64_t      updates = asgdi_get_u64(r), sync_round = asgdi_get_u64(r);
     const uint8_t      *vector = asgdi_get_bytes(r, (size_t)x->c.size * 16);
     if (r->bad || number >= x->n_blocks) return;
-    const asgdi_block *b     = &x->block[number];
-    const asgdi_shape  shape = asgdi_x_shape(x, b);
-    asgdi_master      *m     = b->master;
-    uint32_t           n;
-    if (!m || m->serving || from != m->holder || v.term != m->best.term || v.count != m->best.count)
+    asgdi_block      *b     = &x->block[number];
+    const asgdi_shape shape = asgdi_x_shape(x, b);
+    asgdi_master     *m     = b->master;
+    const uint8_t    *list  = asgdi_get_bytes(r, asgdi_rows_bytes(b));
+    uint32_t          n;
+    if (r->bad || !m || m->serving || from != m->holder || v.term != m->best.term || v.count != m->best.count)
         return;
     if (!asgdi_set_within(x->in, m->answered)) return;
     if (!asgdi_decode(ASGDI_FLOAT32, &shape, r->at, r->left, &n, x->rows2, m->m) || n != b->rows)
@@ -178,10 +181,9 @@ void asgdi_takeover_on_data(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         memcpy(&m->seq[q], vector + (size_t)q * 16, 8);
         memcpy(&m->included[q], vector + (size_t)q * 16 + 8, 8);
     }
-    m->version = (asgdi_version){x->view, v.count};
     m->updates = updates;
     m->round   = sync_round;
-    for (uint32_t i = 0; i < b->rows; i++) m->changed[i] = v.count;
+    asgdi_master_begin(x, b, v.count, list);
     serve(x, m);
 }
 
