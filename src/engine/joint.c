@@ -76,8 +76,10 @@ static void describe(const asgdi_run *r, char *text, size_t bytes)
 static uint64_t choose_ahead(const asgdi_run *r, uint32_t processes)
 {
     enum { DEEP_UPDATES = 240, EXAMPLES = 1 << 16 };
-    if (r->mode == ASGD_SYNC || processes < 2) return 0;
-    if (r->config->local_steps) return 2 * (uint64_t)r->config->local_steps;
+    if (processes < 2) return 0;
+    if (r->config->local_steps && r->config->local_steps != ASGD_STEPS_AUTO)
+        return r->mode == ASGD_SYNC ? 0 : 2 * (uint64_t)r->config->local_steps;
+    if (r->mode == ASGD_SYNC && !r->config->local_steps) return 0;
     const uint32_t pairs = processes * processes;
     const uint32_t ahead =
         asgdi_is_deep(&r->model->params) ? DEEP_UPDATES / pairs : EXAMPLES / pairs / r->batch;
@@ -101,7 +103,7 @@ static asgd_status check(const asgdi_run *r)
                          c->backup, asgd_group_size(c->group));
     if (!(c->heartbeat >= 0) || !(c->dead_after >= 0))
         return ASGD_FAIL(EINVAL, "heartbeat and dead_after cannot be negative");
-    if ((unsigned)c->merging > ASGD_MERGING_ELASTIC || (unsigned)c->compress > ASGD_COMPRESS_TOPK)
+    if ((unsigned)c->merging > ASGD_MERGING_ELASTIC || (unsigned)c->compress > ASGD_COMPRESS_AUTO)
         return ASGD_FAIL(EINVAL, "merging or compress is not one of the known ones");
     return ASGD_OK;
 }
@@ -115,46 +117,55 @@ static asgdi_merging merging_of(const asgdi_run *r)
     case ASGD_MERGING_AUTO: break;
     }
     /* many steps from the same point on are no estimate of one gradient: local SGD averages them */
-    return r->mode == ASGD_SYNC && r->config->local_steps > 1 ? ASGDI_MERGE_MEAN
-                                                              : ASGDI_MERGE_DELTA;
+    const uint32_t steps =
+        r->config->local_steps; /* auto: so few that they are added up, as without sync */
+    return r->mode == ASGD_SYNC && steps > 1 && steps != ASGD_STEPS_AUTO ? ASGDI_MERGE_MEAN
+                                                                         : ASGDI_MERGE_DELTA;
 }
 
 static asgdi_exchange_config settings(const asgdi_run *r)
 {
-    const asgd_config    *c    = r->config;
-    const asgdi_link     *link = asgdi_group_link(c->group);
-    const bool            sync = r->mode == ASGD_SYNC;
-    asgdi_exchange_config x    = {
-           .self          = link->self,
-           .size          = link->size,
-           .run           = asgdi_group_run(c->group),
-           .total         = r->total,
-           .batch         = r->batch,
-           .chunk_seconds = CHUNK_SECONDS,
-           .clock         = sync         ? ASGDI_CLOCK_SYNC
-                            : c->max_lag ? ASGDI_CLOCK_LAG
-                                         : ASGDI_CLOCK_ASYNC,
-           .max_lag       = c->max_lag,
-           .local_steps   = c->local_steps,
-           .ahead         = choose_ahead(r, link->size),
-           .ranked        = !r->source->schema.dense && r->source->encoding != NULL,
-           .share         = 0.05,
-           .round_least   = 5e-3,
-           .round_most    = 0.25,
-           .merging       = merging_of(r),
-           .elastic       = 0.9 / link->size,
-           .coding        = (asgdi_coding)c->compress,
-           .backup        = c->backup,
-           .damp          = c->damp > 0   ? c->damp
-                            : c->damp < 0 ? INFINITY
-                                          : 16,
-           .drop          = INFINITY,
-           .clip          = INFINITY,
-           .heartbeat     = c->heartbeat > 0 ? c->heartbeat : 0.25,
-           .dead_after    = c->dead_after > 0 ? c->dead_after : 10,
-           .resend        = 0.5,
-           .join_seconds  = fmax(60, c->dead_after),
-           .least         = c->min_processes ? c->min_processes : 1,
+    const asgd_config *c    = r->config;
+    const asgdi_link  *link = asgdi_group_link(c->group);
+    const bool         sync = r->mode == ASGD_SYNC, steps_auto = c->local_steps == ASGD_STEPS_AUTO;
+    const uint64_t     ahead     = choose_ahead(r, link->size);
+    const bool         automatic = c->compress == ASGD_COMPRESS_AUTO;
+    asgdi_exchange_config x      = {
+             .self          = link->self,
+             .size          = link->size,
+             .run           = asgdi_group_run(c->group),
+             .total         = r->total,
+             .batch         = r->batch,
+             .chunk_seconds = CHUNK_SECONDS,
+             .clock         = sync         ? ASGDI_CLOCK_SYNC
+                              : c->max_lag ? ASGDI_CLOCK_LAG
+                                           : ASGDI_CLOCK_ASYNC,
+             .max_lag       = c->max_lag,
+             .local_steps   = !steps_auto         ? c->local_steps
+                              : sync && ahead > 2 ? (uint32_t)(ahead / 2)
+                                                  : sync,
+             .steps_auto    = steps_auto && sync,
+             .ahead         = sync ? 0 : ahead,
+             .ranked        = !r->source->schema.dense && r->source->encoding != NULL,
+             .share         = 0.05,
+             .round_least   = 5e-3,
+             .round_most    = 0.25,
+             .merging       = merging_of(r),
+             .elastic       = 0.9 / link->size,
+             .coding        = automatic ? ASGDI_INT8 : (asgdi_coding)c->compress,
+             .coding_auto   = automatic,
+             .rough         = c->compress != ASGD_COMPRESS_NONE,
+             .backup        = c->backup,
+             .damp          = c->damp > 0   ? c->damp
+                              : c->damp < 0 ? INFINITY
+                                            : 16,
+             .drop          = INFINITY,
+             .clip          = INFINITY,
+             .heartbeat     = c->heartbeat > 0 ? c->heartbeat : 0.25,
+             .dead_after    = c->dead_after > 0 ? c->dead_after : 10,
+             .resend        = 0.5,
+             .join_seconds  = fmax(60, c->dead_after),
+             .least         = c->min_processes ? c->min_processes : 1,
     };
     describe(r, x.about, sizeof x.about);
     return x;
@@ -264,16 +275,18 @@ void asgdi_joint_result(const asgdi_run *r, asgd_result *out)
     const asgdi_joint           *j = r->joint;
     const asgdi_exchange_counts *c = &j->counts;
     asgd_exchange_result        *x = &out->exchange;
-    *x           = (asgd_exchange_result){.processes = asgd_group_size(r->config->group),
-                                          .lost      = j->lost,
-                                          .rounds    = c->rounds,
-                                          .deltas    = c->deltas,
-                                          .bytes_out = c->bytes_out,
-                                          .bytes_in  = c->bytes_in,
-                                          .damped    = c->damped,
-                                          .dropped   = c->dropped + c->quarantined,
-                                          .tau_mean  = c->tau_count > 0 ? c->tau_sum / c->tau_count : 0,
-                                          .tau_max   = c->tau_max};
+    *x           = (asgd_exchange_result){.processes   = asgd_group_size(r->config->group),
+                                          .lost        = j->lost,
+                                          .rounds      = c->rounds,
+                                          .deltas      = c->deltas,
+                                          .bytes_out   = c->bytes_out,
+                                          .bytes_in    = c->bytes_in,
+                                          .damped      = c->damped,
+                                          .dropped     = c->dropped + c->quarantined,
+                                          .coded       = c->coded,
+                                          .local_steps = c->steps,
+                                          .tau_mean    = c->tau_count > 0 ? c->tau_sum / c->tau_count : 0,
+                                          .tau_max     = c->tau_max};
     x->positions = r->total;
     if (out->end == ASGD_END_EPOCHS && c->learnt_least <= c->learnt_most) {
         const uint64_t due = r->total - asgdi_ranges_count(&j->before);

@@ -10,6 +10,7 @@
 
 #include "exchange/exchange.h"
 #include "exchange/governor.h"
+#include "exchange/pace.h"
 #include "exchange/queue.h"
 #include "exchange/set.h"
 #include "exchange/wire.h"
@@ -55,8 +56,9 @@ typedef struct asgdi_block {
     asgdi_frame *sent; /* under way; NULL: none */
     uint32_t     sent_to, times_sent;
     double       sent_at;
-    bool         correcting; /* a correction of it is not made yet */
-    uint64_t     sync_round; /* sync: the owner's round this process is in */
+    uint64_t     moved_before; /* pace.moved, when it was sent */
+    bool         correcting;   /* a correction of it is not made yet */
+    uint64_t     sync_round;   /* sync: the owner's round this process is in */
 
     struct asgdi_master *master; /* NULL: another process's */
 } asgdi_block;
@@ -81,12 +83,13 @@ typedef struct asgdi_master {
     asgdi_set     answered;
     asgdi_version best;
     uint32_t      holder;
+    bool          exact;    /* it has none of its rows rounded */
     double        fetch_at; /* when last asked for; 0: not yet */
     /* sync: the round that is being collected */
     uint64_t  round;
     asgdi_set in_round, in_rough; /* in_rough: rounded rows will do for their replies */
-    float    *sum;                                                      /* [rows][stride] */
-    uint8_t  *in_sum;                                                   /* [rows] */
+    float    *sum;                /* [rows][stride] */
+    uint8_t  *in_sum;             /* [rows] */
     uint64_t *round_seq, *round_included, *round_updates, *round_count; /* [size] */
     double   *round_came; /* [size] when; its answer waits for the others */
     /* outer momentum */
@@ -188,12 +191,12 @@ struct asgdi_exchange {
     /* blocks */
     asgdi_block *block;
     uint32_t     n_blocks;
-    uint32_t     most_floats;        /* of a block */
-    float       *s[ASGD_MAX_TABLES]; /* [rows][stride] */
-    uint8_t     *rough[ASGD_MAX_TABLES]; /* [rows] 1: S has the row rounded; NULL: nothing ever is */
-    uint64_t    *vectors;            /* of all blocks: [blocks][2][size] */
-    float       *x1, *x2, *x3;       /* scratch, [most_floats]; x3 is for rough.c alone */
-    uint32_t    *rows1, *rows2;
+    uint32_t     most_floats;         /* of a block */
+    float       *s[ASGD_MAX_TABLES];  /* [rows][stride] */
+    uint8_t  *rough[ASGD_MAX_TABLES]; /* [rows] 1: S has the row rounded; NULL: nothing ever is */
+    uint64_t *vectors;                /* of all blocks: [blocks][2][size] */
+    float    *x1, *x2, *x3;           /* scratch, [most_floats]; x3 is for rough.c alone */
+    uint32_t *rows1, *rows2;
 
     /* rounds (copy.c) */
     uint64_t    round;
@@ -205,6 +208,10 @@ struct asgdi_exchange {
     uint64_t    round_updates;  /* of this process when it began */
     uint64_t    agreed_updates; /* the same of the last round that is over */
     asgdi_fixes ready, handed;
+    asgdi_pace  pace;
+    double      round_raw;      /* bytes that the round would have moved, not coded */
+    double      ended_at, step; /* when the last round was over; seconds of an update, about */
+    uint32_t    steps;          /* sync: updates till the next round */
 
     /* the snapshot (copy.c) */
     enum {
@@ -293,9 +300,9 @@ void          asgdi_master_free(asgdi_master *m);
 void          asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b); /* M = S, and it serves */
 /* M is what a copy of version `count` had, of which the rows listed (NULL: none) were rounded. */
 void asgdi_master_begin(asgdi_exchange *x, asgdi_block *b, uint64_t count, const uint8_t *rounded);
-void          asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
-void          asgdi_master_new_view(asgdi_exchange *x);
-void          asgdi_master_unseen(asgdi_exchange *x, asgdi_block *b); /* own progress came in */
+void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void asgdi_master_new_view(asgdi_exchange *x);
+void asgdi_master_unseen(asgdi_exchange *x, asgdi_block *b); /* own progress came in */
 size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n); /* n rows */
 
 /* ---- takeover.c ---- */

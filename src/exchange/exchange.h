@@ -47,6 +47,8 @@ typedef struct asgdi_exchange_config {
     asgdi_clock clock;
     uint64_t    max_lag;     /* updates */
     uint32_t    local_steps; /* updates between rounds; 0: as often as `share` allows */
+    bool
+        steps_auto; /* sync: as few as leave the network half of the time, local_steps at the most */
     /* async, lag: updates of a process beyond those known to be in the masters; 0: any number */
     uint64_t      ahead;
     uint32_t      backup;                  /* sync: the slowest this many are not waited for */
@@ -54,7 +56,9 @@ typedef struct asgdi_exchange_config {
     double        round_least, round_most; /* seconds between rounds */
     asgdi_merging merging;
     double        elastic;
-    asgdi_coding  coding;
+    asgdi_coding  coding;      /* of deltas, while training */
+    bool          rough;       /* while training, rows in replies may be rounded */
+    bool          coding_auto; /* both only where the network is what a round waits for (pace.h) */
     double        outer_momentum; /* of the owner (delayed Nesterov: Liu et al. 2024); 0: none */
 
     /* the governor (governor.h) */
@@ -175,6 +179,8 @@ void asgdi_exchange_snapshot(const asgdi_exchange *x, float *const **rows,
 
 typedef struct asgdi_exchange_counts {
     uint64_t rounds, deltas, replies, resent;
+    uint64_t coded; /* of the deltas: sent in config.coding */
+    uint32_t steps; /* sync: updates between the last two rounds, at the most */
     uint64_t bytes_out, bytes_in;
     uint64_t damped, dropped, clipped, quarantined; /* deltas */
     uint64_t views;                                 /* times the membership changed */

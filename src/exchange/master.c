@@ -111,15 +111,17 @@ void asgdi_master_unseen(asgdi_exchange *x, asgdi_block *b)
 
 size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n)
 {
-    const asgdi_shape s = asgdi_x_shape(x, b);
-    const size_t exact = asgdi_encode_bound(ASGDI_FLOAT32, &s, n), rough = asgdi_rough_room(x, b, n);
+    const asgdi_shape s     = asgdi_x_shape(x, b);
+    const size_t      exact = asgdi_encode_bound(ASGDI_FLOAT32, &s, n),
+                 rough      = asgdi_rough_room(x, b, n);
     return 64 + (size_t)x->c.size * 16 + (exact > rough ? exact : rough);
 }
 
 /* Rows changed after version `count`, and those listed in also [n_also], which may be NULL; rounded where that will
  * do, and in the owner's own copy only if no process is to have others than the rest. */
 static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t seq,
-                  uint64_t count, asgdi_verdict verdict, bool rough, const uint32_t *also, uint32_t n_also)
+                  uint64_t count, asgdi_verdict verdict, bool rough, const uint32_t *also,
+                  uint32_t n_also)
 {
     const asgdi_master *m     = b->master;
     const asgdi_shape   shape = asgdi_x_shape(x, b);

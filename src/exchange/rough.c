@@ -81,8 +81,7 @@ bool asgdi_rough_put(asgdi_exchange *x, const asgdi_block *b, uint32_t n, asgdi_
     }
     const size_t at = w->at;
     asgdi_put_u32(w, 0);
-    const size_t bytes =
-        asgdi_encode(ASGDI_FP16, &one, n, x->rows2, x->x3, w->frame->data + w->at);
+    const size_t bytes = asgdi_encode(ASGDI_FP16, &one, n, x->rows2, x->x3, w->frame->data + w->at);
     const uint32_t told = (uint32_t)bytes;
     memcpy(w->frame->data + at, &told, sizeof told);
     w->at += bytes;
@@ -99,9 +98,8 @@ bool asgdi_rough_get(asgdi_exchange *x, const asgdi_block *b, asgdi_reader *r, u
     uint32_t          also  = 0;
     if (r->bad || !asgdi_decode(ASGDI_FP16, &one, body, bytes, n, x->rows2, x->x3)) return false;
     float *slots = x->x3 + (size_t)*n * one.stride;
-    if (rest.stride &&
-        (!asgdi_decode(ASGDI_BF16, &rest, r->at, r->left, &also, x->rows1, x->x2) || also != *n ||
-         memcmp(x->rows1, x->rows2, *n * sizeof *x->rows1) != 0))
+    if (rest.stride && (!asgdi_decode(ASGDI_BF16, &rest, r->at, r->left, &also, x->rows1, x->x2) ||
+                        also != *n || memcmp(x->rows1, x->rows2, *n * sizeof *x->rows1) != 0))
         return false;
     if (rest.stride) /* there is room: n rows of w and of slots are n rows */
         memcpy(slots, x->x2, (size_t)*n * rest.stride * sizeof *slots);

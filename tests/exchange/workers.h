@@ -73,6 +73,7 @@ typedef struct cluster_config {
     double   poison;         /* how often what is added is not a number */
     double   snapshots;      /* how often, in steps of a process */
     uint32_t late;           /* examples that are told to be done so many later */
+    bool everything; /* an example changes all of table 1, as of a net; sums are not checked then */
     fault    fault[MOST_FAULTS];
     uint32_t n_faults;
     bool     may_be_out; /* processes may be given up that are not dead */
@@ -303,6 +304,9 @@ static inline void add_example(cluster *c, member *m, uint64_t e)
         touch t = example_touches(&c->c, e, i);
         touch_row(&m->w, &t, draw_01(c->c.seed, STREAM_POISON, e * MOST_TOUCHED + i) < c->c.poison);
     }
+    const asgdi_table *all = &m->w.table[1];
+    for (uint64_t i = 0; c->c.everything && i < all->info.rows * all->stride; i++)
+        all->master[i] += e % 2 ? 0.5f : -0.25f;
     if (m->n_done == m->order_room) {
         m->order_room  = m->order_room ? 2 * m->order_room : 256;
         uint64_t *more = realloc(m->order, m->order_room * sizeof *more);
