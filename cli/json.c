@@ -70,6 +70,8 @@ static json_t *exchange(const asgd_exchange_result *x)
     json_object_set_new(o, "lost_examples", whole(x->missing));
     json_object_set_new(o, "rounds", whole(x->rounds));
     json_object_set_new(o, "deltas", whole(x->deltas));
+    json_object_set_new(o, "compressed_deltas", whole(x->coded));
+    if (x->local_steps) json_object_set_new(o, "local_steps", whole(x->local_steps));
     json_object_set_new(o, "damped", whole(x->damped));
     json_object_set_new(o, "dropped", whole(x->dropped));
     json_object_set_new(o, "clipped", whole(x->clipped));

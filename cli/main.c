@@ -126,8 +126,14 @@ static int dispatch(int argc, char **argv)
 static void tell_launcher(int code)
 {
     const char *path = getenv("ASGD_VERDICT");
-    const int   fd   = path ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
-    if (fd < 0) return; /* on other machines than the launcher's there is no such file */
+    if (!path) return;
+    const int   fd   = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    const char *name = strrchr(path, '/');
+    if (fd <
+        0) { /* on another machine than the launcher's, which listens to the standard error then */
+        dprintf(STDERR_FILENO, "@asgd-verdict %s %d\n", name ? name + 1 : path, code);
+        return;
+    }
     dprintf(fd, "%d\n", code);
     close(fd);
 }

@@ -139,8 +139,8 @@ static void range_text(const opt_spec *s, char *buf, size_t bytes)
 {
     const char *what = s->kind == OPT_REAL ? "a number" : "a time";
     if (s->kind == OPT_WHOLE || s->kind == OPT_WHOLES) {
-        snprintf(buf, bytes, "a whole number from %.0f to %.0f%s", s->low, s->high,
-                 s->never ? ", or never" : "");
+        snprintf(buf, bytes, "a whole number from %.0f to %.0f%s%s", s->low, s->high,
+                 s->word ? ", or " : "", s->word ? s->word : "");
     } else if (s->high >= 1e6) {
         snprintf(buf, bytes, "%s %s %g", what, s->above ? "above" : "of at least", s->low);
     } else if (s->above || s->below) {
@@ -260,7 +260,7 @@ static int store(cli_options *o, const opt_spec *s, const char *text, origin w)
         *(const char **)field = text;
         break;
     case OPT_WHOLE:
-        if (s->never && strcmp(text, "never") == 0) {
+        if (s->word && strcmp(text, s->word) == 0) {
             *(uint64_t *)field = ASGD_NEVER;
             break;
         }

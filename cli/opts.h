@@ -96,7 +96,7 @@ typedef struct opt_spec {
     const char *choices; /* "a,b,c" */
     double      low, high;
     bool        above, below; /* low, high themselves are not allowed */
-    bool        never;        /* OPT_WHOLE: "never" is ASGD_NEVER */
+    const char *word;         /* OPT_WHOLE: this word is the largest number, as ASGD_NEVER */
     char        letter;
 } opt_spec;
 

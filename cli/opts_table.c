@@ -201,11 +201,12 @@ const opt_spec opt_table[] = {
      .choices = "auto,mpi,none"},
     {"max-lag", PROCESSES, CMD_TRAIN, OPT_WHOLE, AT(max_lag), .arg = "N", .fallback = "any",
      .help = "updates that a process may be ahead of the slowest", .low = 1, .high = 1e15},
-    {"local-steps", PROCESSES, CMD_TRAIN, OPT_WHOLE, AT(local_steps), .arg = "N",
-     .fallback = "sync 1, else chosen",
-     .help     = "updates of a process between exchanges; with --mode sync all wait for each other "
-                 "then",
-     .low = 1, .high = 1e9},
+    {"local-steps", PROCESSES, CMD_TRAIN, OPT_WHOLE, AT(local_steps), .arg = "N|auto",
+     .fallback = "sync 1, else auto",
+     .help =
+         "updates of a process between exchanges; with --mode sync all wait for each other then; "
+         "auto: sync as few as hide the network, else as often as is cheap",
+     .low = 1, .high = 1e9, .word = "auto"},
     {"merging", PROCESSES, CMD_TRAIN, OPT_CHOICE, AT(merging), .arg = "NAME", .fallback = "auto",
      .help    = "delta: what processes have learnt is added up; mean: averaged; elastic: they draw "
                 "each other to a centre; auto: delta, or mean for sync with --local-steps and "
@@ -213,8 +214,8 @@ const opt_spec opt_table[] = {
      .choices = "auto,delta,mean,elastic"},
     {"compress", PROCESSES, CMD_TRAIN, OPT_CHOICE, AT(compress), .arg = "NAME", .fallback = "none",
      .help = "what is sent: floats of 32 bits (none), 16 or 8 bits, the largest tenth (topk); the "
-             "rest is sent later",
-     .choices = "none,bf16,fp16,int8,topk"},
+             "rest is sent later; auto: 8 bits where the network is slow, else none",
+     .choices = "auto,none,bf16,fp16,int8,topk"},
     {"drop", PROCESSES, CMD_TRAIN, OPT_REAL, AT(drop), .arg = "N", .fallback = "never",
      .help = "what a process has learnt is dropped where it is staler than N times the usual",
      .low = 1, .high = 1e9},
@@ -246,7 +247,7 @@ const opt_spec opt_table[] = {
     {"patience", STOPPING, LEARN, OPT_WHOLE, AT(patience), .arg = "N|never",
      .fallback = "linear, fm, ffm: 2; mf, bpr: never, but the best is kept; others: never",
      .help = "stop after N evaluations without a better loss, and keep the best", .low = 1,
-     .high = 1e6, .never = true},
+     .high = 1e6, .word = "never"},
     {"max-seconds", STOPPING, LEARN, OPT_TIME, AT(max_seconds), .arg = "TIME",
      .fallback = "no limit", .help = "stop after this long: 90, 90s, 15min, 2h", .low = 0,
      .high = 1e9, .above = true},

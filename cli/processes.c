@@ -64,7 +64,7 @@ void processes_config(asgd_config *c, const cli_options *o, asgd_group *g)
 {
     c->group          = g;
     c->max_lag        = o->max_lag;
-    c->local_steps    = (uint32_t)o->local_steps;
+    c->local_steps    = (uint32_t)o->local_steps; /* auto is ASGD_STEPS_AUTO, the word's number */
     c->dead_after     = o->dead_after;
     c->min_processes  = (uint32_t)o->min_processes;
     c->drop           = o->drop;

@@ -402,7 +402,7 @@ static const char *given(const cli_options *o, const opt_spec *s, char *buf, siz
     case OPT_CHOICE:
     case OPT_WHOLES: return *(const char *const *)field;
     case OPT_WHOLE:
-        if (s->never && *(const uint64_t *)field == ASGD_NEVER) return "never";
+        if (s->word && *(const uint64_t *)field == ASGD_NEVER) return s->word;
         snprintf(buf, bytes, "%llu", (unsigned long long)*(const uint64_t *)field);
         return *(const uint64_t *)field ? buf : NULL;
     case OPT_REAL:

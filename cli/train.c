@@ -74,6 +74,12 @@ static void summary_of_exchange(text_table *t, const asgd_exchange_result *x)
              text_count(b[0], (double)x->bytes_out), text_count(b[1], x->bytes_per_update),
              x->tau_mean);
     row(t, "exchange", line);
+    n = snprintf(line, sizeof line, "%.0f %% of deltas compressed",
+                 x->deltas ? 100 * (double)x->coded / (double)x->deltas : 0);
+    if (x->local_steps)
+        snprintf(line + n, sizeof line - (size_t)n, "; %u updates between the last rounds",
+                 x->local_steps);
+    row(t, "", line);
     snprintf(line, sizeof line, "%s stopped for corrections, %s without work",
              text_seconds(b[0], x->stall_seconds), text_seconds(b[1], x->wait_seconds));
     row(t, "", line);

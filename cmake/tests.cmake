@@ -117,6 +117,12 @@ if(openmpi IN_LIST ASGD_MPI_KINDS) # which survives
   set_property(TEST mpi.openmpi.tcp_traffic APPEND PROPERTY ENVIRONMENT "TRANSPORT=tcp")
   asgd_mpi_test(openmpi.launcher openmpi launcher)
 endif()
+if(openmpi IN_LIST ASGD_MPI_KINDS)
+  asgd_test(mpi.hosts_long "mpi;long" bash ${PROJECT_SOURCE_DIR}/tests/mpi/hosts.sh 6)
+  set_tests_properties(mpi.hosts_long PROPERTIES RUN_SERIAL ON TIMEOUT 1200)
+  set_property(TEST mpi.hosts_long APPEND PROPERTY ENVIRONMENT "ASGD=$<TARGET_FILE:asgd>"
+    "MPIRUN=${PROJECT_SOURCE_DIR}/scripts/asgd-mpirun" "ASGD_MODULES=${PROJECT_BINARY_DIR}")
+endif()
 if(openmpi IN_LIST ASGD_MPI_KINDS AND mpich IN_LIST ASGD_MPI_KINDS)
   asgd_mpi_test(openmpi.under_mpich mpich 2 "has started 2 processes, but Open MPI" 1 traffic)
   asgd_mpi_test(mpich.under_openmpi openmpi 2 "has started 2 processes, but MPICH" 1 traffic)

@@ -522,13 +522,15 @@ typedef enum asgd_merging {
     ASGD_MERGING_ELASTIC, /* copies and their centre draw each other (Zhang et al. 2015) */
 } asgd_merging;
 
-/* What deltas are sent as.  What a coarse coding leaves out is not lost: it is sent later. */
+/* What deltas are sent as.  What a coarse coding leaves out is not lost: it is sent later.  With any of them but the
+ * first, what comes back from a block's owner is rounded to 16 bits, until the end. */
 typedef enum asgd_compress {
     ASGD_COMPRESS_NONE, /* 32-bit floats */
     ASGD_COMPRESS_BF16,
     ASGD_COMPRESS_FP16,
     ASGD_COMPRESS_INT8,
     ASGD_COMPRESS_TOPK, /* the largest tenth */
+    ASGD_COMPRESS_AUTO, /* INT8 while the network is what the exchange waits for, else none */
 } asgd_compress;
 
 /* Whether a group looks at whether its training goes wrong, and what it then does: the loss rises far above its
@@ -547,6 +549,8 @@ typedef struct asgd_exchange_result {
     uint64_t rounds, deltas;  /* of this process: times it told what it has learnt; deltas sent */
     uint64_t bytes_out, bytes_in;
     double   bytes_per_update; /* sent, for each update of this process */
+    uint64_t coded;            /* of the deltas: those that were compressed */
+    uint32_t local_steps;      /* sync: updates between the last exchanges */
     /* deltas that came to this process and counted less, being stale; not at all, being very stale; that were
      * cut, being large; that were not finite */
     uint64_t damped, dropped, clipped, quarantined;
@@ -567,7 +571,7 @@ typedef struct asgd_exchange_result {
 /* Called on the thread in asgd_train(), never by a worker.  Not 0: stop the run (ESTOPPED). */
 typedef int asgd_observer(const asgd_point *p, void *user);
 
-enum { ASGD_NEVER = INT32_MAX };
+enum { ASGD_NEVER = INT32_MAX, ASGD_STEPS_AUTO = INT32_MAX };
 
 typedef struct asgd_config {
     uint32_t      workers; /* 0: one per core */
@@ -606,10 +610,12 @@ typedef struct asgd_config {
 
     /* in a group; mode sync then is one of processes too: all take local_steps updates, then wait for the
      * sum of all */
-    asgd_group  *group;   /* NULL: this process alone; borrowed */
-    uint64_t     max_lag; /* async: updates that a process may be ahead of the slowest; 0: any */
-    uint32_t     local_steps; /* updates between exchanges; 0: sync 1, async as often as is cheap */
-    asgd_merging merging;
+    asgd_group *group;   /* NULL: this process alone; borrowed */
+    uint64_t    max_lag; /* async: updates that a process may be ahead of the slowest; 0: any */
+    /* updates between exchanges; 0: sync 1, async as often as is cheap; ASGD_STEPS_AUTO: sync as few as hide the
+     * network behind computing, within what quality bears; async the same as 0 */
+    uint32_t      local_steps;
+    asgd_merging  merging;
     asgd_compress compress;
     /* deltas staler than so many times the usual are dropped; 0: never.  Which process gets which examples is left to
      * chance, so no kind of example is dropped more than others */

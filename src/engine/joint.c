@@ -89,14 +89,16 @@ static bool divides_by_root(const asgdi_run *r)
 static uint64_t choose_ahead(const asgdi_run *r, uint32_t processes)
 {
     enum { DEEP_UPDATES = 480, EXAMPLES = 1 << 16, BATCHES = 256, MOST = 1 << 17 };
-    if (r->mode == ASGD_SYNC || processes < 2) return 0;
-    if (r->config->local_steps) return 2 * (uint64_t)r->config->local_steps;
+    if (processes < 2) return 0;
+    if (r->config->local_steps && r->config->local_steps != ASGD_STEPS_AUTO)
+        return r->mode == ASGD_SYNC ? 0 : 2 * (uint64_t)r->config->local_steps;
+    if (r->mode == ASGD_SYNC && !r->config->local_steps) return 0;
     const uint32_t pairs = processes * processes;
     uint32_t       all   = EXAMPLES / r->batch;
     if (r->batch > 1 && all > BATCHES) all = BATCHES; /* their steps go further than single ones */
     if (asgdi_is_deep(&r->model->params))
         all = DEEP_UPDATES / processes;
-    else if (divides_by_root(r))
+    else if (divides_by_root(r) && r->mode != ASGD_SYNC)
         return MOST / r->batch > 2 ? MOST / r->batch : 2; /* choose_root() has the say */
     return all / pairs > 2 ? all / pairs : 2;
 }
@@ -108,9 +110,17 @@ static uint64_t choose_ahead(const asgdi_run *r, uint32_t processes)
 static double choose_root(const asgdi_run *r, uint32_t processes)
 {
     static const double TWO = 50, MORE = 12, USUAL_LR = 0.2;
-    if (r->config->local_steps || !divides_by_root(r) || asgdi_is_deep(&r->model->params)) return 0;
+    const bool          given = r->config->local_steps && r->config->local_steps != ASGD_STEPS_AUTO;
+    if (given || r->mode == ASGD_SYNC || !divides_by_root(r) || asgdi_is_deep(&r->model->params))
+        return 0;
     const double all = processes > 2 ? MORE : TWO;
     return all * fmin(1, USUAL_LR / r->lr) / (processes * sqrt(r->batch));
+}
+
+/* Sync, of local steps that are chosen: half of what may be on its way. */
+static uint32_t most_steps(uint64_t ahead)
+{
+    return ahead > 2 ? (uint32_t)(ahead / 2) : 1;
 }
 
 static asgd_status check_governor(const asgdi_run *r)
@@ -165,7 +175,7 @@ static asgd_status check(const asgdi_run *r)
     if (!(c->heartbeat >= 0) || !(c->dead_after >= 0))
         return ASGD_FAIL(EINVAL, "heartbeat and dead_after cannot be negative");
     ASGD_TRY(check_governor(r));
-    if ((unsigned)c->merging > ASGD_MERGING_ELASTIC || (unsigned)c->compress > ASGD_COMPRESS_TOPK)
+    if ((unsigned)c->merging > ASGD_MERGING_ELASTIC || (unsigned)c->compress > ASGD_COMPRESS_AUTO)
         return ASGD_FAIL(EINVAL, "merging or compress is not one of the known ones");
     return ASGD_OK;
 }
@@ -180,8 +190,10 @@ static asgdi_merging merging_of(const asgdi_run *r)
     }
     if (r->config->outer_momentum > 0) return ASGDI_MERGE_MEAN;
     /* many steps from the same point on are no estimate of one gradient: local SGD averages them */
-    return r->mode == ASGD_SYNC && r->config->local_steps > 1 ? ASGDI_MERGE_MEAN
-                                                              : ASGDI_MERGE_DELTA;
+    const uint32_t steps =
+        r->config->local_steps; /* auto: so few that they are added up, as without sync */
+    return r->mode == ASGD_SYNC && steps > 1 && steps != ASGD_STEPS_AUTO ? ASGDI_MERGE_MEAN
+                                                                         : ASGDI_MERGE_DELTA;
 }
 
 /* Examples between two looks; 0: no guard.  A run is looked at about a hundred times; fewer examples would say little. */
@@ -200,45 +212,50 @@ static uint64_t choose_guard(const asgdi_run *r)
 
 static asgdi_exchange_config settings(const asgdi_run *r)
 {
-    const asgd_config    *c    = r->config;
-    const asgdi_link     *link = asgdi_group_link(c->group);
-    const bool            sync = r->mode == ASGD_SYNC;
-    asgdi_exchange_config x    = {
-           .self           = link->self,
-           .size           = link->size,
-           .run            = asgdi_group_run(c->group),
-           .total          = r->total,
-           .batch          = r->batch,
-           .chunk_seconds  = CHUNK_SECONDS,
-           .at_hand        = 2 * (uint64_t)r->workers * r->batch,
-           .clock          = sync         ? ASGDI_CLOCK_SYNC
-                             : c->max_lag ? ASGDI_CLOCK_LAG
-                                          : ASGDI_CLOCK_ASYNC,
-           .max_lag        = c->max_lag,
-           .local_steps    = c->local_steps,
-           .ahead          = choose_ahead(r, link->size),
-           .ahead_root     = choose_root(r, link->size),
-           .ranked         = !r->source->schema.dense && r->source->encoding != NULL,
-           .share          = 0.05,
-           .round_least    = 5e-3,
-           .round_most     = 0.25,
-           .merging        = merging_of(r),
-           .shorten        = true,
-           .elastic        = 0.9 / link->size,
-           .coding         = (asgdi_coding)c->compress,
-           .backup         = c->backup,
-           .damp           = c->damp > 0   ? c->damp
-                             : c->damp < 0 ? INFINITY
-                                           : 16,
-           .drop           = c->drop > 0 ? c->drop : INFINITY,
-           .clip           = c->clip_deltas > 0 ? c->clip_deltas : INFINITY,
-           .outer_momentum = c->outer_momentum,
-           .guard          = choose_guard(r),
-           .heartbeat      = c->heartbeat > 0 ? c->heartbeat : 0.25,
-           .dead_after     = c->dead_after > 0 ? c->dead_after : 10,
-           .resend         = 0.5,
-           .join_seconds   = fmax(60, c->dead_after),
-           .least          = c->min_processes ? c->min_processes : 1,
+    const asgd_config *c    = r->config;
+    const asgdi_link  *link = asgdi_group_link(c->group);
+    const bool         sync = r->mode == ASGD_SYNC, steps_auto = c->local_steps == ASGD_STEPS_AUTO;
+    const uint64_t     ahead     = choose_ahead(r, link->size);
+    const bool         automatic = c->compress == ASGD_COMPRESS_AUTO;
+    asgdi_exchange_config x      = {
+             .self           = link->self,
+             .size           = link->size,
+             .run            = asgdi_group_run(c->group),
+             .total          = r->total,
+             .batch          = r->batch,
+             .chunk_seconds  = CHUNK_SECONDS,
+             .at_hand        = 2 * (uint64_t)r->workers * r->batch,
+             .clock          = sync         ? ASGDI_CLOCK_SYNC
+                               : c->max_lag ? ASGDI_CLOCK_LAG
+                                            : ASGDI_CLOCK_ASYNC,
+             .max_lag        = c->max_lag,
+             .local_steps    = steps_auto ? sync ? most_steps(ahead) : 0 : c->local_steps,
+             .steps_auto     = steps_auto && sync,
+             .ahead          = sync ? 0 : ahead,
+             .ahead_root     = choose_root(r, link->size),
+             .ranked         = !r->source->schema.dense && r->source->encoding != NULL,
+             .share          = 0.05,
+             .round_least    = 5e-3,
+             .round_most     = 0.25,
+             .merging        = merging_of(r),
+             .shorten        = true,
+             .elastic        = 0.9 / link->size,
+             .coding         = automatic ? ASGDI_INT8 : (asgdi_coding)c->compress,
+             .coding_auto    = automatic,
+             .rough          = c->compress != ASGD_COMPRESS_NONE,
+             .backup         = c->backup,
+             .damp           = c->damp > 0   ? c->damp
+                               : c->damp < 0 ? INFINITY
+                                             : 16,
+             .drop           = c->drop > 0 ? c->drop : INFINITY,
+             .clip           = c->clip_deltas > 0 ? c->clip_deltas : INFINITY,
+             .outer_momentum = c->outer_momentum,
+             .guard          = choose_guard(r),
+             .heartbeat      = c->heartbeat > 0 ? c->heartbeat : 0.25,
+             .dead_after     = c->dead_after > 0 ? c->dead_after : 10,
+             .resend         = 0.5,
+             .join_seconds   = fmax(60, c->dead_after),
+             .least          = c->min_processes ? c->min_processes : 1,
     };
     describe(r, x.about, sizeof x.about);
     return x;
@@ -361,6 +378,8 @@ void asgdi_joint_result(const asgdi_run *r, asgd_result *out)
                                           .quarantined   = c->quarantined,
                                           .interventions = c->interventions,
                                           .undone        = c->undone,
+                                          .coded         = c->coded,
+                                          .local_steps   = c->steps,
                                           .tau_mean      = c->tau_count > 0 ? c->tau_sum / c->tau_count : 0,
                                           .tau_max       = c->tau_max};
     x->positions = r->total;

@@ -20,7 +20,7 @@ static const char *const modes[]  = {"async", "sync", "locked", "sequential"};
 static const char *const shares[] = {"auto", "shared", "hot", "replica"};
 static const char *const orders[] = {"shuffle", "file"};
 static const char *const merges[] = {"auto", "delta", "mean", "elastic"};
-static const char *const codes[]  = {"none", "bf16", "fp16", "int8", "topk"};
+static const char *const codes[]  = {"none", "bf16", "fp16", "int8", "topk", "auto"};
 
 bool asgd_mode_parse(const char *text, asgd_mode *out)
 {
@@ -77,14 +77,14 @@ const char *asgd_merging_name(asgd_merging m)
 bool asgd_compress_parse(const char *text, asgd_compress *out)
 {
     int  i  = 0;
-    bool ok = find(codes, 5, text, &i);
+    bool ok = find(codes, 6, text, &i);
     if (ok) *out = (asgd_compress)i;
     return ok;
 }
 
 const char *asgd_compress_name(asgd_compress c)
 {
-    return (unsigned)c < 5 ? codes[c] : NULL;
+    return (unsigned)c < 6 ? codes[c] : NULL;
 }
 
 const char *asgd_version(void)

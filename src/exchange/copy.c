@@ -93,7 +93,7 @@ asgd_status asgdi_copy_new(asgdi_exchange *x)
     for (uint32_t i = 0; i < x->n_blocks; i++) {
         const asgdi_block *b = &x->block[i];
         if (b->rows > rows) rows = b->rows;
-        if (asgdi_reply_room(x, b, b->rows) + b->rows > ASGDI_FRAME_MAX / 2)
+        if (asgdi_reply_room(x, b, b->rows) + asgdi_rows_bytes(b) + b->rows > ASGDI_FRAME_MAX / 2)
             return ASGD_FAIL(
                 EINVAL,
                 "table %s: rows of %u floats are too long to be exchanged between processes",
@@ -114,6 +114,9 @@ asgd_status asgdi_copy_new(asgdi_exchange *x)
         x->s[t]                  = asgdi_calloc(n, sizeof(float));
         if (!x->s[t]) goto no_memory;
         memcpy(x->s[t], table->master, n * sizeof(float));
+        if (!x->c.rough) continue;
+        x->rough[t] = asgdi_calloc((size_t)table->info.rows, sizeof *x->rough[t]);
+        if (!x->rough[t]) goto no_memory;
     }
     for (uint32_t i = 0; i < x->n_blocks; i++) {
         asgdi_block *b = &x->block[i];
@@ -145,6 +148,7 @@ void asgdi_copy_free(asgdi_exchange *x)
     free_fixes(&x->handed);
     for (int t = 0; t < ASGD_MAX_TABLES; t++) {
         asgdi_free(x->s[t]);
+        asgdi_free(x->rough[t]);
         asgdi_free(x->snap[t]);
     }
     asgdi_ranges_free(&x->snap_done);
@@ -264,13 +268,18 @@ static bool is_quiet(const asgdi_exchange *x, const asgdi_block *b)
 static void send_delta(asgdi_exchange *x, asgdi_block *b)
 {
     const asgdi_shape  shape  = asgdi_x_shape(x, b);
-    const asgdi_coding coding = x->stage == ASGDI_TRAINING ? x->c.coding : ASGDI_FLOAT32;
+    const bool         coarse = x->stage == ASGDI_TRAINING && (!x->c.coding_auto || x->pace.coarse);
+    const asgdi_coding coding = coarse ? x->c.coding : ASGDI_FLOAT32;
     const bool         pull   = x->stage == ASGDI_FETCHING || x->going_back;
+    const bool         also   = pull && asgdi_rough_any(x, b);
     const uint32_t     n      = pull || is_quiet(x, b) ? 0 : differences(x, b);
+    const bool         exact  = asgdi_rough_none(x, b, n, x->rows1);
     const uint64_t     mine   = x->progress.updates - b->read_updates;
     asgdi_writer       w;
     const size_t       scales = asgdi_x_shortens(x) ? (size_t)n * sizeof *x->scale1 : 0;
-    if (!asgdi_x_frame(x, ASGDI_DELTA, 88 + scales + asgdi_encode_bound(coding, &shape, n), &w))
+    if (!asgdi_x_frame(x, ASGDI_DELTA,
+                       88 + scales + asgdi_rows_bytes(b) + asgdi_encode_bound(coding, &shape, n),
+                       &w))
         return;
     if (!pull) {
         b->read_updates = x->progress.updates;
@@ -286,10 +295,13 @@ static void send_delta(asgdi_exchange *x, asgdi_block *b)
     asgdi_put_u64(&w, x->progress.examples);
     asgdi_put_u64(&w, b->sync_round);
     asgdi_put_u32(&w, x->going_back ? x->going_to : x->watch.done);
-    asgdi_put_u8(&w, pull ? ASGDI_PULL : 0);
+    asgdi_put_u8(&w, (uint8_t)((pull ? ASGDI_PULL : 0) | (also ? ASGDI_ALSO : 0) |
+                               (coarse && x->c.rough && !pull ? ASGDI_ROUGH : 0) |
+                               (exact ? ASGDI_EXACT : 0)));
     asgdi_put_u8(&w, (uint8_t)coding);
     asgdi_put_u32(&w, (uint32_t)(scales / sizeof *x->scale1));
     asgdi_put(&w, x->scale1, scales);
+    if (also) asgdi_put_rows(&w, b, asgdi_x_rough(x, b));
     w.at += asgdi_encode(coding, &shape, n, x->rows1, x->x1, w.frame->data + w.at);
     w.frame->bytes = (uint32_t)w.at;
     b->sent        = w.frame;
@@ -297,6 +309,9 @@ static void send_delta(asgdi_exchange *x, asgdi_block *b)
     x->under_way++;
     x->round_blocks++;
     x->counts.deltas += n > 0;
+    x->counts.coded += n > 0 && coding != ASGDI_FLOAT32;
+    if (b->owner != x->c.self) x->round_raw += (double)n * b->stride * sizeof(float);
+    b->moved_before = x->pace.moved;
     dispatch(x, b);
 }
 
@@ -328,11 +343,13 @@ void asgdi_copy_new_view(asgdi_exchange *x)
 /* Sending again into a network that is only slow makes it slower still.  How long to wait therefore follows from how
  * long answers take, and doubles with what had to be sent again; only an answer to what was sent once tells how long
  * they take now (Karn, Partridge 1987; Jacobson 1988). */
-static void took(asgdi_exchange *x, const asgdi_block *b, double held)
+/* bytes: of the answer. */
+static void took(asgdi_exchange *x, const asgdi_block *b, double held, size_t bytes)
 {
     asgdi_peer  *p = &x->peer[b->sent_to];
     const double t = x->now - b->sent_at - held;
-    if (b->times_sent != 1 || !(t >= 0)) return;
+    if (b->times_sent != 1 || !(t >= 0) || b->sent_to == x->c.self) return;
+    asgdi_pace_answer(&x->pace, x->now, t, b->sent->bytes + bytes, b->moved_before);
     p->answer   = t > p->answer ? t : p->answer + (t - p->answer) / 8;
     p->patience = fmax(x->c.resend, 2 * p->answer);
 }
@@ -381,8 +398,7 @@ static bool may_begin(const asgdi_exchange *x)
     switch (x->stage) {
     case ASGDI_TRAINING:
         if (x->watch.back > x->watch.done) return true;
-        if (x->c.clock == ASGDI_CLOCK_SYNC)
-            return steps >= x->c.local_steps || asgdi_supply_is_refused(x);
+        if (x->c.clock == ASGDI_CLOCK_SYNC) return steps >= x->steps || asgdi_supply_is_refused(x);
         if (workers_wait(x)) return soon;
         if (steps >= lead / 2) return true;
         if (x->c.local_steps)
@@ -430,6 +446,28 @@ static bool is_due(const asgdi_exchange *x, uint32_t i)
     return x->full || (x->round + i) % x->block[i].every == 0;
 }
 
+/* wait: until the next round, as far as it is up to this process.  With clock sync the workers wait for all of a
+ * round, which is what may be made shorter: the same time as they compute. */
+static void choose_pace(asgdi_exchange *x, double wait)
+{
+    const bool     sync    = x->c.clock == ASGDI_CLOCK_SYNC;
+    const uint64_t updates = x->round_updates - x->agreed_updates;
+    const double   step    = updates ? (x->round_began - x->ended_at) / (double)updates : 0;
+    if (x->round_stage != ASGDI_TRAINING) return;
+    if (!x->going_back) /* that fetches all, and is not what rounds are like */
+        asgdi_pace_round(&x->pace, x->round_raw, sync ? x->round_began - x->ended_at : wait);
+    x->round_raw = 0;
+    x->ended_at  = x->now;
+    /* one that was begun for want of work has waited for it, and tells nothing of updates */
+    if (!sync || !x->c.steps_auto || updates < x->steps) return;
+    double answer = 0;
+    for (uint32_t q = 0; q < x->c.size; q++)
+        if (q != x->c.self && asgdi_set_has(&x->in, q)) answer = fmax(answer, x->peer[q].answer);
+    x->step += (x->step > 0 ? 1.0 / 8 : 1) * (step - x->step);
+    x->steps        = asgdi_pace_steps(answer, x->step, x->c.local_steps);
+    x->counts.steps = x->steps;
+}
+
 static void end_round(asgdi_exchange *x)
 {
     const double cost = x->progress.cost - x->round_cost;
@@ -438,6 +476,7 @@ static void end_round(asgdi_exchange *x)
     if (wait > x->c.round_most) wait = x->c.round_most;
     x->round_at = x->round_began + wait;
     x->in_round = false;
+    choose_pace(x, wait);
     if (x->going_back) x->watch.done = x->peer[x->c.self].back = x->going_to;
     x->going_back     = false;
     x->agreed_updates = x->round_updates;
@@ -612,6 +651,7 @@ static void correct(asgdi_exchange *x, asgdi_block *b, uint32_t n1, uint32_t n2,
 
 void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
 {
+    const size_t   bytes  = r->left;
     const uint32_t number = asgdi_get_u32(r);
     const uint64_t seq    = asgdi_get_u64(r);
     if (r->bad || number >= x->n_blocks) return;
@@ -622,19 +662,23 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     const uint64_t      updates = asgdi_get_u64(r), sync_round = asgdi_get_u64(r);
     const uint32_t      back = asgdi_get_u32(r);
     const double        held = asgdi_get_double(r);
-    const uint8_t       said = asgdi_get_u8(r), verdict = said & 0x7f;
+    const uint8_t       said = asgdi_get_u8(r), verdict = said & 0x7f, rough = asgdi_get_u8(r);
     const uint8_t      *vector = asgdi_get_bytes(r, (size_t)x->c.size * 16);
     uint32_t            n1 = 0, n2 = 0;
     if (r->bad || asgdi_version_before(version, b->base)) return;
-    if (!asgdi_decode(ASGDI_FLOAT32, &shape, r->at, r->left, &n2, x->rows2, x->x2)) return;
+    if (rough) {
+        if (!x->rough[b->table] || !asgdi_rough_get(x, b, r, &n2)) return;
+    } else if (!asgdi_decode(ASGDI_FLOAT32, &shape, r->at, r->left, &n2, x->rows2, x->x2)) {
+        return;
+    }
     const uint8_t *mine   = b->sent->data + sizeof(asgdi_head);
     const size_t   before = 4 + 6 * 8 + 4;
     uint32_t       scales;
     memcpy(&scales, mine + before + 2, sizeof scales);
     const size_t after = before + 6 + scales * sizeof *x->scale1;
     const bool   pull  = mine[before] & ASGDI_PULL;
-    if (!asgdi_decode((asgdi_coding)mine[before + 1], &shape, mine + after,
-                      b->sent->bytes - sizeof(asgdi_head) - after, &n1, x->rows1, x->x1))
+    if (!pull && !asgdi_decode((asgdi_coding)mine[before + 1], &shape, mine + after,
+                               b->sent->bytes - sizeof(asgdi_head) - after, &n1, x->rows1, x->x1))
         n1 = 0; /* not possible: it was encoded here */
     for (uint32_t q = 0; q < x->c.size; q++) {
         memcpy(&b->seq[q], vector + (size_t)q * 16, 8);
@@ -645,7 +689,10 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     b->sync_round   = sync_round;
     b->back         = back;
     asgdi_watch_learn(x, 0, back, 0);
-    took(x, b, held);
+    if (x->rough[b->table])
+        for (uint32_t i = 0; i < n2; i++) asgdi_x_rough(x, b)[x->rows2[i]] = rough;
+    if (from != x->c.self) x->round_raw += (double)n2 * b->stride * sizeof(float);
+    took(x, b, held, bytes);
     drop_sent(x, b);
     x->counts.replies++;
     if (updates > x->learnt) x->learnt = updates;

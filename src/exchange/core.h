@@ -5,21 +5,31 @@
  *     takeover.c  a dead owner's blocks                 supply.c   leases: the keeper's side and everybody's
  *     watch.c     what the guard (guard.c) finds, and what is done about it
  *     snapshot.c  a copy of the masters for a checkpoint
+ *     rough.c     rounded rows in replies
  */
 #ifndef ASGDI_CORE_H
 #define ASGDI_CORE_H
 
 #include "exchange/exchange.h"
 #include "exchange/governor.h"
+#include "exchange/pace.h"
 #include "exchange/queue.h"
 #include "exchange/set.h"
 #include "exchange/wire.h"
 
 /* Beside the verdict in a reply: rows of the delta that it does not list are S + d, for nobody else had changed them. */
 static const unsigned ASGDI_AS_EXPECTED = 0x80;
-enum { ASGDI_PULL = 1 }; /* flag of a delta: it brings nothing */
 
 static const uint64_t ASGDI_FIRST_VIEW = UINT64_C(1) << 16;
+
+/* Of a delta. */
+enum {
+    ASGDI_PULL  = 1, /* it brings nothing, and wants the last word: the master's own bits */
+    ASGDI_ROUGH = 2, /* rounded rows will do in the reply */
+    ASGDI_ALSO  = 4, /* a list of rows follows that are wanted too, whether they changed or not */
+    ASGDI_EXACT =
+        8, /* the sender's S has none of its rows rounded: they may come out as expected */
+};
 
 /* Which master: masters of one block that served one after another are ordered by it, and two with the same one
  * are the same bits.  term: the view in which its owner began to serve it; count: deltas applied, of all
@@ -54,9 +64,10 @@ typedef struct asgdi_block {
     asgdi_frame *sent;     /* under way; NULL: none */
     uint32_t     sent_to, times_sent;
     double       sent_at;
-    bool         correcting; /* a correction of it is not made yet */
-    uint64_t     sync_round; /* sync: the owner's round this process is in */
-    uint32_t     back;       /* times that the master which S is had gone back */
+    uint64_t     moved_before; /* pace.moved, when it was sent */
+    bool         correcting;   /* a correction of it is not made yet */
+    uint64_t     sync_round;   /* sync: the owner's round this process is in */
+    uint32_t     back;         /* times that the master which S is had gone back */
 
     struct asgdi_master *master; /* NULL: another process's */
 } asgdi_block;
@@ -81,12 +92,13 @@ typedef struct asgdi_master {
     asgdi_set     answered;
     asgdi_version best;
     uint32_t      holder;
+    bool          exact;    /* it has none of its rows rounded */
     double        fetch_at; /* when last asked for; 0: not yet */
     /* sync: the round that is being collected */
     uint64_t  round;
-    asgdi_set in_round;
-    float    *sum;                                                      /* [rows][stride] */
-    uint8_t  *in_sum;                                                   /* [rows] */
+    asgdi_set in_round, in_rough; /* in_rough: rounded rows will do for their replies */
+    float    *sum;                /* [rows][stride] */
+    uint8_t  *in_sum;             /* [rows] */
     uint64_t *round_seq, *round_included, *round_updates, *round_count; /* [size] */
     double   *round_came; /* [size] when; its answer waits for the others */
     /* outer momentum */
@@ -198,12 +210,13 @@ struct asgdi_exchange {
     /* blocks */
     asgdi_block *block;
     uint32_t     n_blocks;
-    uint32_t     most_floats;        /* of a block */
-    float       *s[ASGD_MAX_TABLES]; /* [rows][stride] */
-    uint64_t    *vectors;            /* of all blocks: [blocks][2][size] */
-    float       *x1, *x2, *x3;       /* scratch, [most_floats] */
-    uint32_t    *rows1, *rows2;
-    uint16_t    *scale1; /* [rows] of a block: of rows1, see wire's scales */
+    uint32_t     most_floats;         /* of a block */
+    float       *s[ASGD_MAX_TABLES];  /* [rows][stride] */
+    uint8_t  *rough[ASGD_MAX_TABLES]; /* [rows] 1: S has the row rounded; NULL: nothing ever is */
+    uint64_t *vectors;                /* of all blocks: [blocks][2][size] */
+    float    *x1, *x2, *x3; /* scratch, [most_floats]; x3: W as it is read, and rough.c's */
+    uint32_t *rows1, *rows2;
+    uint16_t *scale1; /* [rows] of a block: of rows1, see wire's scales */
     /* [rows] of a block; == entered: the last delta found the row as its sender had it */
     uint64_t *expected, entered;
 
@@ -220,6 +233,10 @@ struct asgdi_exchange {
     uint64_t    agreed_updates; /* the same of the last round that is over */
     uint64_t    learnt;         /* updates of all processes in the masters, as far as known */
     asgdi_fixes ready, handed;
+    asgdi_pace  pace;
+    double      round_raw;      /* bytes that the round would have moved, not coded */
+    double      ended_at, step; /* when the last round was over; seconds of an update, about */
+    uint32_t    steps;          /* sync: updates till the next round */
 
     /* the snapshot (snapshot.c) */
     enum {
@@ -303,6 +320,24 @@ void asgdi_members_hello(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 void asgdi_members_on_beat(asgdi_exchange *x, uint32_t from, bool same_view, asgdi_reader *r);
 void asgdi_members_on_view(asgdi_exchange *x, uint32_t from, uint64_t view, asgdi_reader *r);
 
+/* ---- rough.c ---- */
+/* Which rows of a block are rounded in S, or NULL: none is. */
+static inline uint8_t *asgdi_x_rough(const asgdi_exchange *x, const asgdi_block *b)
+{
+    return x->rough[b->table] ? x->rough[b->table] + b->first : NULL;
+}
+bool   asgdi_rough_any(const asgdi_exchange *x, const asgdi_block *b);
+bool   asgdi_rough_none(const asgdi_exchange *x, const asgdi_block *b, uint32_t n,
+                        const uint32_t *row);  /* of these */
+size_t asgdi_rows_bytes(const asgdi_block *b); /* of a list of rows in a frame */
+void   asgdi_put_rows(asgdi_writer *w, const asgdi_block *b, const uint8_t *is); /* is [rows] */
+bool   asgdi_row_is(const uint8_t *list, uint32_t row);
+size_t asgdi_rough_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n);
+/* n rows, rows2 and x2, rounded; false: they are not fit for that, and nothing is written. */
+bool asgdi_rough_put(asgdi_exchange *x, const asgdi_block *b, uint32_t n, asgdi_writer *w);
+/* The rest of the frame, into rows2 and x2; uses rows1.  false: it is no such thing. */
+bool asgdi_rough_get(asgdi_exchange *x, const asgdi_block *b, asgdi_reader *r, uint32_t *n);
+
 /* ---- copy.c ---- */
 asgd_status asgdi_copy_new(asgdi_exchange *x); /* blocks and S */
 void        asgdi_copy_free(asgdi_exchange *x);
@@ -319,9 +354,11 @@ void asgdi_snapshot_copy(asgdi_exchange *x, const asgdi_block *b); /* a block ha
 asgdi_master *asgdi_master_new(asgdi_exchange *x, const asgdi_block *b); /* NULL: failed */
 void          asgdi_master_free(asgdi_master *m);
 void          asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b); /* M = S, and it serves */
-void          asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
-void          asgdi_master_new_view(asgdi_exchange *x);
-void          asgdi_master_unseen(asgdi_exchange *x, asgdi_block *b); /* own progress came in */
+/* M is what a copy of version `count` had, of which the rows listed (NULL: none) were rounded. */
+void asgdi_master_begin(asgdi_exchange *x, asgdi_block *b, uint64_t count, const uint8_t *rounded);
+void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void asgdi_master_new_view(asgdi_exchange *x);
+void asgdi_master_unseen(asgdi_exchange *x, asgdi_block *b); /* own progress came in */
 size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n); /* n rows */
 /* The guard's: what the master is now is where it would go back to. */
 void asgdi_master_is_good(const asgdi_exchange *x, asgdi_block *b);

@@ -87,6 +87,8 @@ asgd_status asgdi_exchange_new(asgdi_exchange **out, const asgdi_exchange_config
     if (x->c.clock == ASGDI_CLOCK_SYNC && x->c.local_steps == 0) x->c.local_steps = 1;
     if (x->c.max_lag == 0) x->c.max_lag = 1;
     if (x->c.clock == ASGDI_CLOCK_SYNC) x->c.guard = 0; /* nothing is stale there */
+    if (x->c.clock == ASGDI_CLOCK_SYNC) x->steps = x->c.steps_auto ? 1 : x->c.local_steps;
+    x->counts.steps = x->steps;
     asgdi_members_start(x);
     asgd_status s = asgdi_copy_new(x);
     if (!s) s = asgdi_supply_new(x);
@@ -156,6 +158,7 @@ static void join(asgdi_exchange *x)
     for (uint32_t q = 0; q < x->c.size; q++)
         if (asgdi_set_has(&x->in, q) && !x->peer[q].greeted) return;
     x->stage    = ASGDI_TRAINING;
+    x->ended_at = x->now;
     x->round_at = x->now + x->c.round_least;
     x->beat_now = true;
 }
@@ -178,7 +181,7 @@ static void set_allowance(asgdi_exchange *x)
     uint64_t       to   = UINT64_MAX;
     if (x->ending || x->stage != ASGDI_TRAINING) return;
     if (x->c.clock == ASGDI_CLOCK_SYNC) {
-        to = x->round_updates + (x->in_round ? 0 : x->c.local_steps);
+        to = x->round_updates + (x->in_round ? 0 : x->steps);
     } else if (x->c.clock == ASGDI_CLOCK_LAG) {
         /* where nobody else has anything to do, one still gets no further than where that may change */
         to = x->progress.updates + x->c.max_lag;

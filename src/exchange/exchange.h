@@ -50,6 +50,8 @@ typedef struct asgdi_exchange_config {
     asgdi_clock clock;
     uint64_t    max_lag;     /* updates */
     uint32_t    local_steps; /* updates between rounds; 0: as often as `share` allows */
+    bool
+        steps_auto; /* sync: as few as leave the network half of the time, local_steps at the most */
     /* async, lag: updates of a process beyond those known to be in the masters; 0: any number */
     uint64_t ahead;
     /* and no more than this times the root of the updates that the masters have learnt: rules that divide their steps by
@@ -62,7 +64,9 @@ typedef struct asgdi_exchange_config {
     bool
         shorten; /* delta, adagrad: owners shorten deltas by what others have seen meanwhile (master.c) */
     double       elastic;
-    asgdi_coding coding;
+    asgdi_coding coding;      /* of deltas, while training */
+    bool         rough;       /* while training, rows in replies may be rounded */
+    bool         coding_auto; /* both only where the network is what a round waits for (pace.h) */
     double       outer_momentum; /* of the owner (delayed Nesterov: Liu et al. 2024); 0: none */
     /* not for clock sync: examples between two looks at whether training goes wrong (guard.h); 0: nobody looks */
     uint64_t guard;
@@ -192,6 +196,8 @@ void asgdi_exchange_snapshot(const asgdi_exchange *x, float *const **rows,
 enum { ASGDI_TAU_BUCKETS = 48 };
 typedef struct asgdi_exchange_counts {
     uint64_t rounds, deltas, replies, resent;
+    uint64_t coded; /* of the deltas: sent in config.coding */
+    uint32_t steps; /* sync: updates between the last two rounds, at the most */
     uint64_t bytes_out, bytes_in;
     uint64_t damped, dropped, clipped, quarantined; /* deltas */
     /* what the guard has had done: 1: deltas count less; 2: processes keep together, too; more: so many less 2

@@ -67,13 +67,26 @@ void asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b)
     memcpy(m->m, asgdi_x_s(x, b), asgdi_x_floats(b) * sizeof(float));
     memcpy(m->seq, b->seq, x->c.size * sizeof *m->seq);
     memcpy(m->included, b->included, x->c.size * sizeof *m->included);
-    m->version = (asgdi_version){x->view, b->base.count};
     m->updates = b->base_updates;
     m->round   = b->sync_round;
     m->back    = b->back;
-    for (uint32_t r = 0; r < b->rows; r++) m->changed[r] = m->version.count;
+    asgdi_master_begin(x, b, b->base.count, asgdi_x_rough(x, b));
     asgdi_master_is_good(x, b);
     m->serving = true;
+}
+
+/* Rows that the copy had rounded others may have exactly, or have as they were before: to all they count as changed
+ * since. */
+void asgdi_master_begin(asgdi_exchange *x, asgdi_block *b, uint64_t count, const uint8_t *rounded)
+{
+    asgdi_master *m   = b->master;
+    bool          any = false;
+    for (uint32_t r = 0; r < b->rows; r++) {
+        const bool one = rounded && rounded[r];
+        m->changed[r]  = count + one;
+        any |= one;
+    }
+    m->version = (asgdi_version){x->view, count + any};
 }
 
 /* ---- the guard's (watch.c) ---- */
@@ -174,14 +187,18 @@ void asgdi_master_unseen(asgdi_exchange *x, asgdi_block *b)
 
 size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n)
 {
-    const asgdi_shape s = asgdi_x_shape(x, b);
-    return 64 + (size_t)x->c.size * 16 + asgdi_encode_bound(ASGDI_FLOAT32, &s, n);
+    const asgdi_shape s     = asgdi_x_shape(x, b);
+    const size_t      exact = asgdi_encode_bound(ASGDI_FLOAT32, &s, n),
+                 rough      = asgdi_rough_room(x, b, n);
+    return 64 + (size_t)x->c.size * 16 + (exact > rough ? exact : rough);
 }
 
-/* Rows changed after version `count`, and those listed in also [n_also], which may be NULL.  verdict: of the delta, with
+/* Rows changed after version `count`, and those listed in also [n_also], which may be NULL; rounded where that will
+ * do, and in the owner's own copy only if no process is to have others than the rest.  verdict: of the delta, with
  * ASGDI_AS_EXPECTED where its rows that the reply lacks are S + d. */
 static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t seq,
-                  uint64_t count, unsigned verdict, const uint32_t *also, uint32_t n_also)
+                  uint64_t count, unsigned verdict, bool rough, const uint32_t *also,
+                  uint32_t n_also)
 {
     const asgdi_master *m     = b->master;
     const asgdi_shape   shape = asgdi_x_shape(x, b);
@@ -205,11 +222,17 @@ static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t
     asgdi_put_u32(&w, m->back);
     asgdi_put_double(&w, m->round_came ? x->now - m->round_came[to] : 0);
     asgdi_put_u8(&w, (uint8_t)verdict);
+    const size_t how = w.at;
+    asgdi_put_u8(&w, 0);
     for (uint32_t q = 0; q < x->c.size; q++) {
         asgdi_put_u64(&w, m->seq[q]);
         asgdi_put_u64(&w, m->included[q]);
     }
-    w.at += asgdi_encode(ASGDI_FLOAT32, &shape, n, x->rows2, x->x2, w.frame->data + w.at);
+    rough = rough && (to != x->c.self || x->c.clock == ASGDI_CLOCK_SYNC);
+    if (rough && asgdi_rough_put(x, b, n, &w))
+        w.frame->data[how] = 1;
+    else
+        w.at += asgdi_encode(ASGDI_FLOAT32, &shape, n, x->rows2, x->x2, w.frame->data + w.at);
     if (to != x->c.self) {
         asgdi_x_post(x, to, &w);
         return;
@@ -424,7 +447,8 @@ static void close_round(asgdi_exchange *x, asgdi_block *b)
     }
     for (uint32_t q = 0; q < x->c.size; q++)
         if (asgdi_set_has(&of, q) && asgdi_set_has(&x->in, q))
-            reply(x, b, q, m->seq[q], m->round_count[q], ASGDI_ACCEPTED, NULL, 0);
+            reply(x, b, q, m->seq[q], m->round_count[q], ASGDI_ACCEPTED,
+                  asgdi_set_has(&m->in_rough, q), NULL, 0);
 }
 
 static bool round_complete(const asgdi_exchange *x, const asgdi_master *m)
@@ -438,11 +462,13 @@ static bool round_complete(const asgdi_exchange *x, const asgdi_master *m)
 }
 
 static void join_round(asgdi_exchange *x, asgdi_block *b, uint32_t from, uint64_t seq,
-                       uint64_t count, uint32_t n, uint64_t examples, uint64_t mine)
+                       uint64_t count, uint32_t n, uint64_t examples, uint64_t mine, bool rough)
 {
     asgdi_master *m = b->master;
     if (!asgdi_set_has(&m->in_round, from)) {
         asgdi_set_add(&m->in_round, from);
+        asgdi_set_take(&m->in_rough, from);
+        if (rough) asgdi_set_add(&m->in_rough, from);
         m->round_seq[from]      = seq;
         m->round_included[from] = examples;
         m->round_updates[from]  = mine;
@@ -469,6 +495,18 @@ void asgdi_master_new_view(asgdi_exchange *x)
     }
 }
 
+/* With the rows that are listed, or else the first n of rows1. */
+static void answer(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t seq,
+                   uint64_t count, unsigned v, bool rough, const uint8_t *list, uint32_t n)
+{
+    if (list) {
+        n = 0;
+        for (uint32_t i = 0; i < b->rows; i++)
+            if (asgdi_row_is(list, i)) x->rows1[n++] = i;
+    }
+    reply(x, b, to, seq, count, v, rough, x->rows1, n);
+}
+
 void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
 {
     const uint32_t number = asgdi_get_u32(r);
@@ -480,16 +518,19 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     const uint8_t  flags = asgdi_get_u8(r), coding = asgdi_get_u8(r);
     const uint32_t n_scales = asgdi_get_u32(r);
     const uint8_t *scales   = asgdi_get_bytes(r, (size_t)n_scales * sizeof(uint16_t));
+    const bool     rough    = flags & ASGDI_ROUGH;
     if (r->bad || number >= x->n_blocks || coding >= ASGDI_CODINGS) return;
     asgdi_block      *b     = &x->block[number];
     const asgdi_shape shape = asgdi_x_shape(x, b);
     asgdi_master     *m     = b->master;
     uint32_t          n;
     if (!m || !m->serving) return; /* it will be sent again */
+    const uint8_t *list = flags & ASGDI_ALSO ? asgdi_get_bytes(r, asgdi_rows_bytes(b)) : NULL;
+    if (r->bad) return;
     if (from != x->c.self) seen(b, count);
     if (m->round_came && !asgdi_set_has(&m->in_round, from)) m->round_came[from] = x->now;
     if (seq <= m->seq[from]) { /* the reply to it was lost, or is still on its way */
-        if (seq == m->seq[from]) reply(x, b, from, seq, count, ASGDI_ACCEPTED, NULL, 0);
+        if (seq == m->seq[from]) answer(x, b, from, seq, count, ASGDI_ACCEPTED, rough, list, 0);
         return;
     }
     if (!asgdi_decode((asgdi_coding)coding, &shape, r->at, r->left, &n, x->rows1, x->x1)) return;
@@ -499,21 +540,21 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     if (back < m->back && !(flags & ASGDI_PULL)) { /* progress of what all have left behind */
         m->seq[from] = seq;
         m->version.count++;
-        reply(x, b, from, seq, count, ASGDI_QUARANTINED, x->rows1, n);
+        reply(x, b, from, seq, count, ASGDI_QUARANTINED, rough, x->rows1, n);
         return;
     }
     if (x->c.clock == ASGDI_CLOCK_SYNC && !x->ending) {
         if (!isfinite(norm_of(x->x1, (size_t)n * b->stride))) {
             x->counts.quarantined++;
             m->seq[from] = seq;
-            reply(x, b, from, seq, count, ASGDI_QUARANTINED, x->rows1, n);
+            reply(x, b, from, seq, count, ASGDI_QUARANTINED, rough, x->rows1, n);
         } else if (sync_round < m->round) { /* too late for its round */
             x->counts.dropped++;
             m->seq[from] = seq;
             m->version.count++;
-            reply(x, b, from, seq, count, ASGDI_DROPPED, NULL, 0);
+            reply(x, b, from, seq, count, ASGDI_DROPPED, rough, NULL, 0);
         } else {
-            join_round(x, b, from, seq, count, n, examples, mine);
+            join_round(x, b, from, seq, count, n, examples, mine, rough);
         }
         return;
     }
@@ -527,5 +568,6 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         m->included[from] = examples;
     }
     if (m->sum && m->round < sync_round) m->round = sync_round;
-    reply(x, b, from, seq, count, said, x->rows1, v == ASGDI_QUARANTINED ? n : 0);
+    answer(x, b, from, seq, count, flags & ASGDI_EXACT ? said : v, rough, list,
+           v == ASGDI_QUARANTINED ? n : 0);
 }

@@ -53,6 +53,7 @@ void asgdi_takeover_new_view(asgdi_exchange *x)
         asgdi_set_add(&m->answered, x->c.self);
         m->best     = b->base;
         m->holder   = x->c.self;
+        m->exact    = !asgdi_rough_any(x, b);
         m->fetch_at = 0;
     }
     for (uint32_t q = 0; q < x->c.size; q++) x->peer[q].asking = false;
@@ -93,7 +94,7 @@ void asgdi_takeover_on_ask(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     const uint32_t n = asgdi_get_u32(r);
     asgdi_writer   w;
     if (n > PAGE || r->left != (size_t)n * 4) return;
-    if (!asgdi_x_frame(x, ASGDI_HOLD, 4 + (size_t)n * 20, &w)) return;
+    if (!asgdi_x_frame(x, ASGDI_HOLD, 4 + (size_t)n * 21, &w)) return;
     asgdi_put_u32(&w, n);
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t      block = asgdi_get_u32(r);
@@ -101,23 +102,29 @@ void asgdi_takeover_on_ask(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         asgdi_put_u32(&w, block);
         asgdi_put_u64(&w, v.term);
         asgdi_put_u64(&w, v.count);
+        asgdi_put_u8(&w, block < x->n_blocks && !asgdi_rough_any(x, &x->block[block]));
     }
     asgdi_x_post(x, from, &w);
 }
 
+/* Of several that hold the newest, one that has it exactly: at the end of a run somebody may have finished with
+ * that.  Who has finished has all of it exactly. */
 void asgdi_takeover_on_hold(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
 {
     const uint32_t n = asgdi_get_u32(r);
-    if (n > PAGE || r->left != (size_t)n * 20) return;
+    if (n > PAGE || r->left != (size_t)n * 21) return;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t      block = asgdi_get_u32(r);
         const asgdi_version v     = {asgdi_get_u64(r), asgdi_get_u64(r)};
+        const bool          exact = asgdi_get_u8(r);
         asgdi_master       *m     = block < x->n_blocks ? x->block[block].master : NULL;
         if (!m || m->serving || asgdi_set_has(&m->answered, from)) continue;
         asgdi_set_add(&m->answered, from);
-        if (!asgdi_version_before(m->best, v)) continue;
+        const bool same = !asgdi_version_before(v, m->best);
+        if (!asgdi_version_before(m->best, v) && !(same && exact && !m->exact)) continue;
         m->best   = v;
         m->holder = from;
+        m->exact  = exact;
     }
     x->peer[from].asking = false;
 }
@@ -143,7 +150,8 @@ void asgdi_takeover_on_fetch(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     const asgdi_block *b     = &x->block[number];
     const asgdi_shape  shape = asgdi_x_shape(x, b);
     if (b->base.term != v.term || b->base.count != v.count) return;
-    if (!asgdi_x_frame(x, ASGDI_DATA, asgdi_reply_room(x, b, b->rows), &w)) return;
+    if (!asgdi_x_frame(x, ASGDI_DATA, asgdi_reply_room(x, b, b->rows) + asgdi_rows_bytes(b), &w))
+        return;
     asgdi_put_u32(&w, number);
     asgdi_put_u64(&w, v.term);
     asgdi_put_u64(&w, v.count);
@@ -154,6 +162,7 @@ void asgdi_takeover_on_fetch(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         asgdi_put_u64(&w, b->seq[q]);
         asgdi_put_u64(&w, b->included[q]);
     }
+    asgdi_put_rows(&w, b, asgdi_x_rough(x, b));
     for (uint32_t i = 0; i < b->rows; i++) x->rows2[i] = i;
     w.at += asgdi_encode(ASGDI_FLOAT32, &shape, b->rows, x->rows2, asgdi_x_s(x, b),
                          w.frame->data + w.at);
@@ -171,8 +180,10 @@ void asgdi_takeover_on_data(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     asgdi_block      *b     = &x->block[number];
     const asgdi_shape shape = asgdi_x_shape(x, b);
     asgdi_master     *m     = b->master;
+    const uint8_t    *list  = asgdi_get_bytes(r, asgdi_rows_bytes(b));
     uint32_t          n;
-    if (!m || m->serving || from != m->holder || v.term != m->best.term || v.count != m->best.count)
+    if (r->bad || !m || m->serving || from != m->holder || v.term != m->best.term ||
+        v.count != m->best.count)
         return;
     if (!asgdi_set_within(x->in, m->answered)) return;
     if (!asgdi_decode(ASGDI_FLOAT32, &shape, r->at, r->left, &n, x->rows2, m->m) || n != b->rows)
@@ -181,11 +192,10 @@ void asgdi_takeover_on_data(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         memcpy(&m->seq[q], vector + (size_t)q * 16, 8);
         memcpy(&m->included[q], vector + (size_t)q * 16 + 8, 8);
     }
-    m->version = (asgdi_version){x->view, v.count};
     m->updates = updates;
     m->round   = sync_round;
     m->back    = back;
-    for (uint32_t i = 0; i < b->rows; i++) m->changed[i] = v.count;
+    asgdi_master_begin(x, b, v.count, list);
     asgdi_master_is_good(x, b);
     serve(x, m);
 }

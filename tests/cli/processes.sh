@@ -54,6 +54,14 @@ together 4 train mlp --train train.svm --epochs 40 --workers 1 --lr 50 --schedul
 
 together 3 train linear --train train.svm --epochs 2 --mode sync --local-steps 4 --workers 1 --quiet --json
 [ $code -eq 0 ] || fail "sync: exit $code"
+together 3 train linear --train train.svm --epochs 2 --mode sync --local-steps auto --compress auto --workers 1 --quiet \
+    --json
+[ $code -eq 0 ] || fail "sync, what is chosen: exit $code"
+[ "$(number out local_steps)" -ge 1 ] || fail 'how many local steps were chosen is not told'
+[ -n "$(number out compressed_deltas)" ] || fail 'how many deltas were compressed is not told'
+together 3 train linear --train train.svm --epochs 2 --compress int8 --workers 1 --quiet --json
+[ $code -eq 0 ] || fail "int8: exit $code"
+[ "$(number out compressed_deltas)" -ge 1 ] || fail 'no delta was compressed'
 together 2 train linear --train train.svm --epochs 2 --exchange none --quiet --json
 [ $code -eq 0 ] && [ "$(grep -c '"processes": 1,' out)" -eq 2 ] || fail 'exchange none is not two runs'
 

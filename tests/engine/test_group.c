@@ -99,6 +99,11 @@ static void clocks_hold_and_lose_nothing(void **state)
         c.local_steps = 5;
         c.merging     = ASGD_MERGING_DELTA;
         exact(2, &c, EXAMPLES, NULL);
+        c.local_steps = ASGD_STEPS_AUTO;
+        c.merging     = ASGD_MERGING_AUTO;
+        exact(3, &c, EXAMPLES, NULL);
+        c.mode = ASGD_ASYNC;
+        exact(3, &c, EXAMPLES, NULL);
     }
 }
 

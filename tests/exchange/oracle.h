@@ -29,8 +29,14 @@ static inline uint64_t included(const cluster *c, uint32_t x, uint32_t q, const 
     return asgdi_exchange_included(c->member[x].x, q, t->table, t->row);
 }
 
-/* Merging that adds up all progress, and loses nothing to rounding. */
+/* Merging that adds up all progress, and loses nothing to rounding, neither in the masters nor in copies of them. */
 static inline bool is_exact(const cluster_config *c)
+{
+    return adds_up(c) && c->exchange.coding == ASGDI_FLOAT32 && !c->exchange.rough;
+}
+
+/* The same of the masters alone: what copies round never gets there, but by the death of an owner. */
+static inline bool masters_exact(const cluster_config *c)
 {
     return adds_up(c) && c->exchange.coding == ASGDI_FLOAT32;
 }
@@ -106,7 +112,7 @@ static inline void add_up(const cluster *c, uint32_t x, asgdi_params *want)
 
 static inline void check_sums(cluster *c, uint32_t x, const char *what, float *const *rows)
 {
-    const bool   exact = is_exact(&c->c);
+    const bool   exact = masters_exact(&c->c);
     asgdi_params want;
     if (!fill(&c->c, &want)) {
         WRONG(c, "no memory");

@@ -248,6 +248,7 @@ static inline void roll_flavour(dice *d, cluster_config *c)
         x->backup = p < 0.74 ? 0 : roll_to(d, 1, 2);
     } else if (p < 0.88) {
         x->coding = (asgdi_coding)roll_to(d, ASGDI_BF16, ASGDI_CODINGS - 1);
+        x->rough  = true;
     } else if (p < 0.9) {
         x->merging = ASGDI_MERGE_MEAN;
     } else if (p < 0.94) {

@@ -69,11 +69,11 @@ typedef struct totals {
     double   slowest, seconds;
 } totals;
 
-static inline bool run_seed(uint64_t seed, bool trace, totals *sum)
+static inline bool run_scenario(const cluster_config *of, bool trace, totals *sum)
 {
-    static cluster c;
-    cluster_config config;
-    scenario(seed, &config);
+    static cluster       c;
+    const cluster_config config = *of;
+    const uint64_t       seed   = config.seed;
     if (trace) tell_scenario(&config, stderr);
     if (cluster_new(&c, &config)) {
         c.trace = trace;
@@ -125,6 +125,13 @@ static inline uint64_t seeds_of_a_kind(uint64_t n)
 #endif
 #endif
     return n;
+}
+
+static inline bool run_seed(uint64_t seed, bool trace, totals *sum)
+{
+    cluster_config config;
+    scenario(seed, &config);
+    return run_scenario(&config, trace, sum);
 }
 
 static inline void run_seeds(seed_kind k, uint64_t n)

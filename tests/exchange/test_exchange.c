@@ -60,11 +60,101 @@ static void test_about(void **state)
     }
 }
 
+/* Rounded replies, to numbers that 16 bits do not hold: what processes add up is still exact, and the same in all; it
+ * is what it must be but for what a dead owner's successor had rounded. */
+static void test_rough(void **state)
+{
+    static const seed_kind kinds[] = {KIND_NONE, KIND_DELAY, KIND_LOSS, KIND_KILL, KIND_KILL_LOSS};
+    const uint64_t         each    = seeds_of_a_kind(30);
+    totals                 t       = {0};
+    (void)state;
+    for (uint64_t i = 0; i < 5 * each; i++) {
+        cluster_config config;
+        scenario((1000 + i / 5) * KINDS + kinds[i % 5], &config);
+        asgdi_exchange_config *x = &config.exchange;
+        if (!adds_up(&config)) continue;
+        config.largest =
+            i % 2 ? 1001 : 50021; /* with those, sums leave the range of halves now and then */
+        x->rough = true;
+        if (i % 3) x->coding = ASGDI_FLOAT32;
+        if (i % 3 == 0) config.largest = 1001;
+        x->coding_auto = false;
+        run_scenario(&config, false, &t);
+    }
+    print_message("%llu seeds, %llu killed\n", (unsigned long long)t.seeds,
+                  (unsigned long long)t.killed);
+    assert_int_equal(t.wrong, 0);
+    assert_true(t.seeds > 2 * each);
+}
+
+/* ---- what is chosen by itself ---- */
+
+typedef struct chosen {
+    double   coded; /* part of the deltas of process 0 */
+    uint32_t steps;
+    uint64_t bytes;
+} chosen;
+
+/* Three processes for some seconds, over links of so many bytes/s. */
+static chosen over(double rate, double delay, double example, asgdi_clock clock, bool automatic)
+{
+    static cluster c;
+    cluster_config config;
+    chosen         got = {0};
+    scenario(3 * KINDS + KIND_NONE, &config);
+    asgdi_exchange_config *x = &config.exchange;
+    config.size = x->size = config.net.size = 3;
+    config.workers = 1, config.spread = 1, config.example = example;
+    config.reading = config.snapshots = 0;
+    config.tick = 0.0005, config.step_cost = 1e-6, config.correcting = 1e-4;
+    config.rule     = ASGD_RULE_sgd;
+    config.table[1] = (asgd_table){.name = "many", .rows = 12000, .dim = 8};
+    config.touched  = MOST_TOUCHED;
+    x->batch = 1, x->total = 9000, x->ranked = false;
+    x->clock = clock, x->local_steps = clock == ASGDI_CLOCK_SYNC ? 40 : 0, x->steps_auto = true;
+    x->ahead = 0, x->max_lag = 1000000, x->backup = 0;
+    x->share = 0.05, x->round_least = 5e-3, x->round_most = 0.25;
+    x->merging = ASGDI_MERGE_DELTA, x->outer_momentum = 0;
+    x->coding      = automatic ? ASGDI_INT8 : ASGDI_FLOAT32;
+    x->coding_auto = x->rough = automatic;
+    x->dead_after = 10, x->heartbeat = 0.25, x->resend = 0.5;
+    config.net.rate = rate, config.net.delay = delay, config.net.law = ASGDI_SIMLAW_CONSTANT;
+    config.everything = true;
+    assert_true(cluster_new(&c, &config));
+    cluster_run(&c);
+    check_ends(&c);
+    check_worlds(&c);
+    if (c.wrong[0]) fail_msg("%s", c.wrong);
+    asgdi_exchange_counts n;
+    asgdi_exchange_count(c.member[0].x, &n);
+    got = (chosen){(double)n.coded / fmax(1, (double)n.deltas), n.steps, n.bytes_out};
+    print_message("%.0f bytes/s, %g s: %.2f coded, %u steps, %llu bytes, %llu rounds\n", rate,
+                  delay, got.coded, got.steps, (unsigned long long)got.bytes,
+                  (unsigned long long)n.rounds);
+    cluster_free(&c);
+    return got;
+}
+
+static void test_auto(void **state)
+{
+    (void)state;
+    assert_true(over(125e6, 1e-4, 1e-3, ASGDI_CLOCK_ASYNC, true).coded < 0.05); /* 1 Gbit/s */
+    assert_true(over(2e9, 2e-5, 1e-3, ASGDI_CLOCK_ASYNC, true).coded == 0);
+    assert_true(over(2e9, 2e-2, 1e-3, ASGDI_CLOCK_ASYNC, true).coded == 0); /* far is not narrow */
+    assert_true(over(12.5e6, 1e-4, 1e-3, ASGDI_CLOCK_ASYNC, true).coded > 0.5); /* 100 Mbit/s */
+    assert_true(over(12.5e6, 1e-4, 1e-3, ASGDI_CLOCK_ASYNC, false).coded == 0);
+    const uint32_t near = over(2e9, 2e-5, 1e-3, ASGDI_CLOCK_SYNC, false).steps;
+    const uint32_t far  = over(2e9, 1e-2, 1e-3, ASGDI_CLOCK_SYNC, false).steps;
+    assert_true(near <= 4);
+    assert_in_range(far, 10, 40);
+}
+
 int main(void)
 {
-    static const struct CMUnitTest others[] = {cmocka_unit_test(test_least),
-                                               cmocka_unit_test(test_about)};
-    const int                      failed   = run_kinds("exchange", test_kind);
+    static const struct CMUnitTest others[] = {
+        cmocka_unit_test(test_least), cmocka_unit_test(test_about), cmocka_unit_test(test_rough),
+        cmocka_unit_test(test_auto)};
+    const int failed = run_kinds("exchange", test_kind);
     if (getenv("ASGD_SIM_SEED")) return failed;
     return failed + cmocka_run_group_tests(others, NULL, NULL);
 }

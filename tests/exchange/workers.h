@@ -78,7 +78,8 @@ typedef struct cluster_config {
     uint32_t
         mad; /* 1 + the process that makes parameters infinite, after so many examples; 0: none */
     uint64_t mad_after;
-    uint32_t late; /* examples that are told to be done so many later */
+    uint32_t late;   /* examples that are told to be done so many later */
+    bool everything; /* an example changes all of table 1, as of a net; sums are not checked then */
     fault    fault[MOST_FAULTS];
     uint32_t n_faults;
     bool     may_be_out; /* processes may be given up that are not dead */
@@ -349,6 +350,9 @@ static inline void add_example(cluster *c, member *m, uint64_t e)
         touch t = example_touches(&c->c, e, i);
         touch_row(&m->w, &t, draw_01(c->c.seed, STREAM_POISON, e * MOST_TOUCHED + i) < c->c.poison);
     }
+    const asgdi_table *all = &m->w.table[1];
+    for (uint64_t i = 0; c->c.everything && i < all->info.rows * all->stride; i++)
+        all->master[i] += e % 2 ? 0.5f : -0.25f;
     if (m->n_done == m->order_room) {
         m->order_room  = m->order_room ? 2 * m->order_room : 256;
         uint64_t *more = realloc(m->order, m->order_room * sizeof *more);
