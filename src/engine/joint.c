@@ -86,6 +86,14 @@ static uint64_t choose_ahead(const asgdi_run *r, uint32_t processes)
     return ahead > 2 ? ahead : 2;
 }
 
+/* Sync, of local steps that are chosen: all of them are always taken from the same point on, where without sync
+ * rounds are mostly much shorter than what is allowed. */
+static uint32_t most_steps(const asgdi_run *r, uint64_t ahead)
+{
+    const uint64_t most = ahead / (asgdi_is_deep(&r->model->params) ? 2 : 32);
+    return most > 1 ? (uint32_t)most : 1;
+}
+
 static asgd_status check(const asgdi_run *r)
 {
     const asgd_config *c = r->config;
@@ -141,9 +149,9 @@ static asgdi_exchange_config settings(const asgdi_run *r)
                               : c->max_lag ? ASGDI_CLOCK_LAG
                                            : ASGDI_CLOCK_ASYNC,
              .max_lag       = c->max_lag,
-             .local_steps   = !steps_auto         ? c->local_steps
-                              : sync && ahead > 2 ? (uint32_t)(ahead / 2)
-                                                  : sync,
+             .local_steps   = !steps_auto ? c->local_steps
+                              : sync      ? most_steps(r, ahead)
+                                          : 0,
              .steps_auto    = steps_auto && sync,
              .ahead         = sync ? 0 : ahead,
              .ranked        = !r->source->schema.dense && r->source->encoding != NULL,
