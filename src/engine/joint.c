@@ -117,12 +117,6 @@ static double choose_root(const asgdi_run *r, uint32_t processes)
     return all * fmin(1, USUAL_LR / r->lr) / (processes * sqrt(r->batch));
 }
 
-/* Sync, of local steps that are chosen: half of what may be on its way. */
-static uint32_t most_steps(uint64_t ahead)
-{
-    return ahead > 2 ? (uint32_t)(ahead / 2) : 1;
-}
-
 static asgd_status check_governor(const asgdi_run *r)
 {
     const asgd_config *c = r->config;
@@ -155,6 +149,14 @@ static asgd_status check_governor(const asgdi_run *r)
     if (c->guard == ASGD_GUARD_ON && r->mode == ASGD_SYNC)
         return ASGD_FAIL(EINVAL, "guard: mode sync has none, as nothing is stale there");
     return ASGD_OK;
+}
+
+/* Sync, of local steps that are chosen: all of them are always taken from the same point on, where without sync
+ * rounds are mostly much shorter than what is allowed. */
+static uint32_t most_steps(const asgdi_run *r, uint64_t ahead)
+{
+    const uint64_t most = ahead / (asgdi_is_deep(&r->model->params) ? 2 : 32);
+    return most > 1 ? (uint32_t)most : 1;
 }
 
 static asgd_status check(const asgdi_run *r)
@@ -229,7 +231,9 @@ static asgdi_exchange_config settings(const asgdi_run *r)
                                : c->max_lag ? ASGDI_CLOCK_LAG
                                             : ASGDI_CLOCK_ASYNC,
              .max_lag        = c->max_lag,
-             .local_steps    = steps_auto ? sync ? most_steps(ahead) : 0 : c->local_steps,
+             .local_steps    = !steps_auto ? c->local_steps
+                               : sync      ? most_steps(r, ahead)
+                                           : 0,
              .steps_auto     = steps_auto && sync,
              .ahead          = sync ? 0 : ahead,
              .ahead_root     = choose_root(r, link->size),

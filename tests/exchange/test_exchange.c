@@ -110,7 +110,7 @@ static chosen over(double rate, double delay, double example, asgdi_clock clock,
     config.rule     = ASGD_RULE_sgd;
     config.table[1] = (asgd_table){.name = "many", .rows = 12000, .dim = 8};
     config.touched  = MOST_TOUCHED;
-    x->batch = 1, x->total = 9000, x->ranked = false;
+    x->batch = 1, x->total = clock == ASGDI_CLOCK_SYNC ? 1500 : 6000, x->ranked = false;
     x->clock = clock, x->local_steps = clock == ASGDI_CLOCK_SYNC ? 40 : 0, x->steps_auto = true;
     x->ahead = 0, x->max_lag = 1000000, x->backup = 0;
     x->share = 0.05, x->round_least = 5e-3, x->round_most = 0.25;

@@ -57,6 +57,7 @@ static void begin(world *w)
               .clock        = (asgdi_clock)(options % 3),
               .merging      = (asgdi_merging)(options / 3 % 3),
               .coding       = (asgdi_coding)(options / 9 % ASGDI_CODINGS),
+              .rough        = options / 9 % ASGDI_CODINGS != ASGDI_FLOAT32,
               .max_lag      = 3,
               .elastic      = 0.5,
               .local_steps  = options / 45 % 2,
