@@ -44,7 +44,6 @@ int processes_open(asgd_group **g, const cli_options *o)
     }
     const asgd_status s = asgd_group_open(g, "mpi");
     if (s != ASGD_OK) return cli_status(s);
-    tell_launcher_up();
     cli_speak_as(asgd_group_process(*g), asgd_group_size(*g), asgd_group_host(*g));
     return CLI_OK;
 }
