@@ -25,6 +25,7 @@ static const double RATE_SECONDS = 0.02; /* of work that a rate is measured over
 static const double RATE_FIRST =
     1e-4; /* the first one; the next ones twice as long as those before */
 static const double CLOSE_SECONDS = 5;
+static const double OPEN_SECONDS  = 100; /* for all processes to come up */
 static const double POLL_SECONDS  = 1e-3;
 static const double HERE_SECONDS  = 0.1;
 
@@ -389,7 +390,16 @@ static asgd_status start(asgd_group **out, const char *name, asgdi_link *link)
         asgdi_free(g);
         return ASGD_FAIL(ENOMEM, "cannot start the thread of a group: %s", strerror(e));
     }
-    for (uint32_t round = 0; !asgdi_load_acquire(&g->ready);) asgdi_backoff(&round);
+    const double late = asgdi_now() + OPEN_SECONDS;
+    for (uint32_t round = 0; !asgdi_load_acquire(&g->ready); asgdi_backoff(&round)) {
+        if (asgdi_now() < late) continue;
+        /* MPI waits for a process that died meanwhile, for ever, and cannot be called back: the thread and g are left to it */
+        pthread_detach(g->thread);
+        return ASGD_FAIL(ELOST,
+                         "the processes of the job did not all come up within %.0f s, or one died "
+                         "while they did; start the job again",
+                         OPEN_SECONDS);
+    }
     if (g->status) {
         asgd_status s = asgdi_fail(g->status, "%s", g->message);
         pthread_join(g->thread, NULL);

@@ -1,0 +1,166 @@
+/* What an owner does to deltas of adagrad, and how far ahead a process may be: two processes, by hand. */
+#include "test.h"
+
+#include "exchange/exchange.h"
+
+#include <math.h>
+
+enum { PROCESSES = 2 };
+
+typedef struct pair {
+    asgdi_params    p[PROCESSES];
+    asgdi_exchange *x[PROCESSES];
+    asgdi_progress  told[PROCESSES];
+    double          now;
+} pair;
+
+static void read_rows(void *user, int table, uint64_t first, uint32_t n, float *to)
+{
+    const asgdi_table *t = &((asgdi_params *)user)->table[table];
+    memcpy(to, t->master + first * t->stride, (size_t)n * t->stride * sizeof *to);
+}
+
+static void begin(pair *s, asgd_rule_kind rule, const asgdi_exchange_config *with)
+{
+    *s = (pair){0};
+    for (uint32_t q = 0; q < PROCESSES; q++) {
+        asgd_table            table  = {.name = "w", .rows = 1, .dim = 1};
+        asgdi_exchange_config config = *with;
+        config.self                  = q;
+        config.size                  = PROCESSES;
+        config.run = config.batch = config.least = 1;
+        config.total                             = 1u << 20;
+        config.chunk_seconds                     = 1;
+        config.damp = config.drop = config.clip = INFINITY;
+        config.heartbeat                        = 1;
+        config.dead_after = config.join_seconds = 100;
+        config.resend                           = 10;
+        config.round_least = config.round_most = 1000;
+        ok(asgdi_params_init(&s->p[q], &table, 1, 1));
+        ok(asgdi_params_set_rule(&s->p[q], rule));
+        ok(asgdi_exchange_new(&s->x[q], &config, &s->p[q], read_rows, &s->p[q]));
+    }
+}
+
+static void end(pair *s)
+{
+    for (uint32_t q = 0; q < PROCESSES; q++) {
+        asgdi_exchange_free(s->x[q]);
+        asgdi_params_free(&s->p[q]);
+    }
+}
+
+static void step(pair *s, uint32_t q)
+{
+    const asgdi_correction *c;
+    s->now += 1e-3;
+    asgdi_exchange_tick(s->x[q], s->now, &s->told[q]);
+    const uint32_t n = asgdi_exchange_corrections(s->x[q], &c);
+    for (uint32_t i = 0; i < n; i++) {
+        asgdi_table *t  = &s->p[q].table[c[i].table];
+        float       *to = t->master + c[i].first * t->stride;
+        for (size_t k = 0; k < c[i].n * t->stride; k++)
+            to[k] = c[i].replace ? c[i].by[k] : to[k] + c[i].by[k];
+    }
+    if (n) asgdi_exchange_corrected(s->x[q]);
+}
+
+/* Until nothing is on its way any more. */
+static void settle(pair *s)
+{
+    for (int quiet = 0; quiet < 3; quiet++) {
+        for (uint32_t q = 0; q < PROCESSES; q++) {
+            asgdi_frame *f;
+            uint32_t     to;
+            while ((f = asgdi_exchange_send(s->x[q], &to)) != NULL) {
+                asgdi_exchange_receive(s->x[to], q, f->data, f->bytes, s->now);
+                asgdi_frame_free(f);
+                quiet = 0;
+            }
+            step(s, q);
+        }
+    }
+}
+
+/* Row 0: w, then G. */
+static void learn(pair *s, uint32_t q, float w, float g)
+{
+    asgdi_table *t = &s->p[q].table[0];
+    t->master[0] += w;
+    t->master[t->pad] += g;
+    s->told[q].updates++;
+    s->told[q].examples++;
+}
+
+/* Both begin at G = 0, and learn from the same: one of them finds that G1 = g, G0 = 0. */
+static void shorter(bool shorten, asgdi_merging merging, double want)
+{
+    pair                        s;
+    const asgdi_exchange_config config = {.local_steps = 1, .shorten = shorten, .merging = merging};
+    begin(&s, ASGD_RULE_adagrad, &config);
+    settle(&s);
+    learn(&s, 0, -1, 4); /* the owner of the only block, which needs nobody for it */
+    step(&s, 0);
+    step(&s, 0); /* process 1 has not asked since: its S is still the first one */
+    learn(&s, 1, -1, 4);
+    settle(&s);
+    for (uint32_t q = 1; q < PROCESSES; q++) {
+        const asgdi_table *t = &s.p[q].table[0];
+        assert_true(fabs((double)t->master[0] - want) < 1e-6);
+        assert_true(t->master[t->pad] == (merging == ASGDI_MERGE_MEAN ? 4 : 8));
+    }
+    end(&s);
+}
+
+static void owners_shorten(void **state)
+{
+    (void)state;
+    shorter(true, ASGDI_MERGE_DELTA, -1 - sqrt(4.0 / 8));
+    shorter(false, ASGDI_MERGE_DELTA, -2);
+    shorter(true, ASGDI_MERGE_MEAN, -1);
+}
+
+/* Rows that nobody else has changed are added as they are. */
+static void alone_is_exact(void **state)
+{
+    (void)state;
+    pair                        s;
+    const asgdi_exchange_config config = {.local_steps = 1, .shorten = true};
+    begin(&s, ASGD_RULE_adagrad, &config);
+    settle(&s);
+    for (int i = 1; i <= 10; i++) {
+        learn(&s, 1, -1, 4);
+        settle(&s);
+        assert_true(s.p[1].table[0].master[0] == (float)-i);
+    }
+    end(&s);
+}
+
+static void the_lead_grows_with_the_root(void **state)
+{
+    (void)state;
+    pair                        s;
+    const asgdi_exchange_config config = {.ahead = 100, .ahead_root = 5};
+    begin(&s, ASGD_RULE_adagrad, &config);
+    settle(&s);
+    assert_int_equal(asgdi_exchange_allowance(s.x[1]), 2);
+    for (int i = 1; i <= 1000; i++) {
+        while (s.told[1].updates < asgdi_exchange_allowance(s.x[1])) learn(&s, 1, -1, 1);
+        const double in = (double)s.told[1].updates;
+        settle(&s);
+        const double lead = (double)(asgdi_exchange_allowance(s.x[1]) - s.told[1].updates);
+        const double want = fmin(100, fmax(2, floor(5 * sqrt(in))));
+        if (lead != want) fail_msg("after %g updates %g more, not %g", in, lead, want);
+    }
+    end(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(owners_shorten),
+        cmocka_unit_test(alone_is_exact),
+        cmocka_unit_test(the_lead_grows_with_the_root),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
