@@ -258,11 +258,10 @@ static asgdi_exchange_config settings(const asgdi_run *r)
              .heartbeat      = c->heartbeat > 0 ? c->heartbeat : 0.25,
              .dead_after     = c->dead_after > 0 ? c->dead_after : 10,
              .resend         = 0.5,
-             .join_seconds =
-                 fmax(10, 2 * (c->dead_after > 0 ? c->dead_after
-                                                 : 10)), /* all have come up: HERE is their first act */
-             .least = c->min_processes ? c->min_processes : 1,
+             .least          = c->min_processes ? c->min_processes : 1,
     };
+    /* all have come up when the link is open, and say so at once: who does not is lost */
+    x.join_seconds = fmax(10, 2 * x.dead_after);
     describe(r, x.about, sizeof x.about);
     return x;
 }

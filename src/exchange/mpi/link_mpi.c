@@ -526,8 +526,7 @@ static void tell_launcher(int code)
     if (!path) return;
     const int   fd   = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
     const char *name = strrchr(path, '/');
-    if (fd <
-        0) { /* on another machine than the launcher's, which listens to the standard error then */
+    if (fd < 0) { /* on another machine than the launcher's, which listens to the standard error */
         dprintf(STDERR_FILENO, "@asgd-verdict %s %d\n", name ? name + 1 : path, code);
         return;
     }
