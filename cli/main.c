@@ -1,16 +1,14 @@
 /* main.c -- asgd COMMAND: finds the subcommand, reads its options, runs it. */
 #define _POSIX_C_SOURCE 200809L
+#include "exchange/mpi/launcher.h"
 #include "opts.h"
 #include "processes.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 /* Who speaks, where several processes do; empty: process 0, or the only one. */
 static char speaker[96];
@@ -121,22 +119,6 @@ static int dispatch(int argc, char **argv)
     return code;
 }
 
-/* scripts/asgd-mpirun wants to know from each process how it ended: its mpirun reports success as soon as it is
- * to bear the loss of processes.  (exchange/mpi does the same where it ends the process.) */
-static void tell_launcher(int code)
-{
-    const char *path = getenv("ASGD_VERDICT");
-    if (!path) return;
-    const int   fd   = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    const char *name = strrchr(path, '/');
-    if (fd < 0) { /* on another machine than the launcher's, which listens to the standard error */
-        dprintf(STDERR_FILENO, "@asgd-verdict %s %d\n", name ? name + 1 : path, code);
-        return;
-    }
-    dprintf(fd, "%d\n", code);
-    close(fd);
-}
-
 int main(int argc, char **argv)
 {
     /* a full disk or a file limit is an error to report, not a reason to die */
@@ -147,6 +129,6 @@ int main(int argc, char **argv)
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_OK) {
         code = cli_fail(CLI_FAILED, "standard output: %s", strerror(errno));
     }
-    tell_launcher(code);
+    asgdi_tell_launcher(code);
     return code;
 }

@@ -2,6 +2,7 @@
  *
  *     exchange.c  events in, actions out, stages        members.c  who is in
  *     copy.c      S, and what is under way to owners    master.c   M of the blocks this process owns
+ *     corrections.c  what comes back from them
  *     takeover.c  a dead owner's blocks                 supply.c   leases: the keeper's side and everybody's
  *     watch.c     what the guard (guard.c) finds, and what is done about it
  *     snapshot.c  a copy of the masters for a checkpoint
@@ -342,13 +343,21 @@ bool asgdi_rough_get(asgdi_exchange *x, const asgdi_block *b, asgdi_reader *r, u
 asgd_status asgdi_copy_new(asgdi_exchange *x); /* blocks and S */
 void        asgdi_copy_free(asgdi_exchange *x);
 void        asgdi_copy_tick(asgdi_exchange *x);
-void        asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 void        asgdi_copy_new_view(asgdi_exchange *x);
 void        asgdi_copy_lost(asgdi_exchange *x, asgdi_set to); /* something was sent to them again */
 
 /* ---- snapshot.c ---- */
 void asgdi_snapshot_note(asgdi_exchange *x);                       /* a full round begins */
 void asgdi_snapshot_copy(asgdi_exchange *x, const asgdi_block *b); /* a block has come */
+
+/* The delta of a block under way was answered, or is not wanted any more. */
+void asgdi_copy_answered(asgdi_exchange *x, asgdi_block *b);
+/* How long the answer took, not counting the seconds it was held, and its bytes. */
+void asgdi_copy_took(asgdi_exchange *x, const asgdi_block *b, double held, size_t bytes);
+
+/* ---- corrections.c ---- */
+void asgdi_corrections_free(asgdi_exchange *x);
+void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 
 /* ---- master.c ---- */
 asgdi_master *asgdi_master_new(asgdi_exchange *x, const asgdi_block *b); /* NULL: failed */

@@ -24,6 +24,7 @@
  * room for; what they have not taken waits at its sender. */
 #define _GNU_SOURCE
 #include "exchange/link.h"
+#include "exchange/mpi/launcher.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -518,26 +519,10 @@ static void rest(asgdi_link *l, double seconds)
 
 /* ---- the end ---- */
 
-/* Tells scripts/asgd-mpirun how it ended, if that is what started this: mpirun itself may never end, or may
- * report success whatever happened, where it was told to bear losses. */
-static void tell_launcher(int code)
-{
-    const char *path = getenv("ASGD_VERDICT");
-    if (!path) return;
-    const int   fd   = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    const char *name = strrchr(path, '/');
-    if (fd < 0) { /* on another machine than the launcher's, which listens to the standard error */
-        dprintf(STDERR_FILENO, "@asgd-verdict %s %d\n", name ? name + 1 : path, code);
-        return;
-    }
-    dprintf(fd, "%d\n", code);
-    close(fd);
-}
-
 /* Ends all processes, with this code. */
 static void end_of_job(int code)
 {
-    tell_launcher(code);
+    asgdi_tell_launcher(code);
     fflush(NULL);
     MPI_Abort(MPI_COMM_WORLD, code);
     _exit(code);
@@ -658,7 +643,7 @@ static void leave(mpi_link *m, int code)
 {
     uint32_t lowest = 0;
     while (lowest != m->link.self && m->peers[lowest].gone) lowest++;
-    tell_launcher(code);
+    asgdi_tell_launcher(code);
     fflush(NULL);
     if (!setting_is("OMPI_MCA_orte_enable_recovery", "1")) {
         signal(SIGTERM, SIG_DFL); /* which is how it will come */
@@ -694,7 +679,7 @@ static void close_link(asgdi_link *l, double seconds, bool lost, int code)
         end_of_job(code);
     }
     if (!part(m, until, true) || m->lost) leave(m, code);
-    tell_launcher(code);
+    asgdi_tell_launcher(code);
     if (m->ours) {
         finalize(until + 1);
     } else {
