@@ -138,6 +138,9 @@ static chosen over(double rate, double delay, double example, asgdi_clock clock,
 static void test_auto(void **state)
 {
     (void)state;
+#if defined __SANITIZE_THREAD__ /* of one thread, and long: there is nothing to be found */
+    skip();
+#endif
     assert_true(over(125e6, 1e-4, 1e-3, ASGDI_CLOCK_ASYNC, true).coded < 0.05); /* 1 Gbit/s */
     assert_true(over(2e9, 2e-5, 1e-3, ASGDI_CLOCK_ASYNC, true).coded == 0);
     assert_true(over(2e9, 2e-2, 1e-3, ASGDI_CLOCK_ASYNC, true).coded == 0); /* far is not narrow */

@@ -237,11 +237,11 @@ static void test_slots(void **state)
 {
     (void)state;
     static const asgdk_slots want[ASGD_RULES] = {
-        [ASGD_RULE_momentum] = {0, 1, ASGDK_SUM, {ASGDK_SUM}},
+        [ASGD_RULE_momentum] = {0, 1, ASGDK_SUM, {ASGDK_SUM}, 0},
         [ASGD_RULE_adagrad]  = {1, 0, ASGDK_SUM, {ASGDK_SUM}, 1},
-        [ASGD_RULE_rmsprop]  = {1, 0, ASGDK_SUM, {ASGDK_MEAN}},
-        [ASGD_RULE_adam]     = {1, 1, ASGDK_SUM, {ASGDK_MEAN}},
-        [ASGD_RULE_ftrl]     = {2, 0, ASGDK_DERIVED, {ASGDK_SUM, ASGDK_SUM}},
+        [ASGD_RULE_rmsprop]  = {1, 0, ASGDK_SUM, {ASGDK_MEAN}, 0},
+        [ASGD_RULE_adam]     = {1, 1, ASGDK_SUM, {ASGDK_MEAN}, 0},
+        [ASGD_RULE_ftrl]     = {2, 0, ASGDK_DERIVED, {ASGDK_SUM, ASGDK_SUM}, 0},
     };
     for (asgd_rule_kind kind = ASGD_RULE_DEFAULT; kind < ASGD_RULES; kind++) {
         asgdk_slots s = asgdk_rule_slots(kind);
