@@ -139,7 +139,7 @@ static void look_at_workers(asgd_group *g, double now)
     if (r->mode == ASGD_SYNC && !r->alone) /* steps that all have applied */
         p.updates = asgdi_load_acquire(&r->sync.phase) / 2;
     measure(g, now);
-    p.lr = lr_part(g);
+    p.lr    = lr_part(g);
     p.rate  = fmax(g->rate, g->driven->rate_least);
     g->told = p;
     if (ended && !g->still) asgdi_exchange_still(g->exchange);
@@ -386,8 +386,8 @@ static void *thread_of(void *group)
         const double began = asgdi_thread_seconds();
         const bool   busy  = turn(g);
         if (busy) g->cost += asgdi_thread_seconds() - began;
-        rest = busy ? REST_LEAST : rest < REST_MOST ? 1.5 * rest : rest;
-        g->link->rest(g->link, busy && is_awaited(g) ? REST_SHORT : rest);
+        rest = busy ? (is_awaited(g) ? REST_SHORT : REST_LEAST) : fmin(1.5 * rest, REST_MOST);
+        g->link->rest(g->link, rest);
     }
     const bool bad = g->exchange && asgdi_exchange_stage(g->exchange) > ASGDI_FINISHED;
     forget(g);

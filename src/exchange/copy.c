@@ -223,9 +223,9 @@ static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
     /* W + (M' - (S + d)) is M' but for its last bits: those alone are not worth a delta, until the end */
     const float dust = x->stage == ASGDI_TRAINING ? 0x1p-22f : 0;
     x->read(x->user, b->table, b->first, b->rows, x->x3);
-    const uint32_t n = x->derives ? differ_in_parts(x, b, factor, dust)
-                                  : asgdi_rows_differ(b->stride, b->rows, x->x3, s, factor, dust,
-                                                      x->rows1, x->x1);
+    const uint32_t n =
+        x->derives ? differ_in_parts(x, b, factor, dust)
+                   : asgdi_rows_differ(b->stride, b->rows, x->x3, s, factor, dust, x->rows1, x->x1);
     if (!asgdi_x_shortens(x)) return n;
     for (uint32_t i = 0; i < n; i++)
         x->scale1[i] = asgdi_x_scale(x, b, s + (size_t)x->rows1[i] * b->stride);

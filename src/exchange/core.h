@@ -218,7 +218,7 @@ struct asgdi_exchange {
     uint64_t *vectors;                /* of all blocks: [blocks][2][size] */
     float    *x1, *x2, *x3; /* scratch, [most_floats]; x3: W as it is read, and rough.c's */
     uint32_t *rows1, *rows2;
-    uint16_t *scale1; /* [rows] of a block: of rows1, see wire's scales */
+    uint16_t *scale1;         /* [rows] of a block: of rows1, see wire's scales */
     bool      derives, whole; /* some part of a row is not sent; all weigh the same */
     /* [rows] of a block; == entered: the last delta found the row as its sender had it */
     uint64_t *expected, entered;

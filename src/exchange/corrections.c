@@ -137,7 +137,7 @@ static void correct(asgdi_exchange *x, asgdi_block *b, uint32_t n1, uint32_t n2,
                     asgdi_unlisted unlisted)
 {
     const uint32_t number = (uint32_t)(b - x->block), stride = b->stride;
-    const uint32_t most = n1 + n2 < b->rows ? n1 + n2 : b->rows;
+    const uint32_t most  = n1 + n2 < b->rows ? n1 + n2 : b->rows;
     const bool     plain = unlisted == ADDED && !replace && x->c.merging != ASGDI_MERGE_ELASTIC;
     float         *s = asgdi_x_s(x, b), *by = buffer(x, (size_t)most * stride);
     if (!by || !add_fix(x, number, by)) return;
@@ -183,8 +183,7 @@ static void follow_last(asgdi_exchange *x, const asgdi_block *b, uint32_t n1, ui
     uint32_t       i      = 0;
     for (uint32_t j = 0; j <= n2; j++) {
         const uint32_t to = j < n2 ? x->rows2[j] : UINT32_MAX;
-        if (unlisted == ADDED)
-            ASGDI_BY_STRIDE(i =, stride, take_in, i, n1, to, x->rows1, x->x1, s)
+        if (unlisted == ADDED) ASGDI_BY_STRIDE(i =, stride, take_in, i, n1, to, x->rows1, x->x1, s)
         if (j == n2) break;
         while (i < n1 && x->rows1[i] <= to) i++;
         memcpy(s + (size_t)to * stride, x->x2 + (size_t)j * stride, stride * sizeof *s);

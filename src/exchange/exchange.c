@@ -163,7 +163,8 @@ static void join(asgdi_exchange *x)
     x->beat_now = true;
 }
 
-static const double STRETCH = 4; /* times, that a lead grows at the most as the learning rate falls */
+static const double STRETCH =
+    4; /* times, that a lead grows at the most as the learning rate falls */
 
 uint64_t asgdi_x_lead(const asgdi_exchange *x)
 {

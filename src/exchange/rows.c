@@ -26,7 +26,7 @@ ASGDI_INLINE uint32_t differ(const uint32_t stride, uint32_t rows, const float *
                              float factor, float dust, uint32_t *row, float *d)
 {
     const uint32_t few = stride < AT_ONCE ? AT_ONCE / stride : 1;
-    uint32_t       n = 0, other[AT_ONCE];
+    uint32_t       n   = 0, other[AT_ONCE];
     float          change[AT_ONCE];
     for (uint32_t r = 0, m; r < rows; r += m) {
         const size_t at = (size_t)r * stride;

@@ -11,12 +11,12 @@
 
 /* result = f(stride, ...), f ASGDI_INLINE, with a stride that is known when it is compiled, if it is a usual one: linear's
  * weights with one, two slots, factors of 8 with one. */
-#define ASGDI_BY_STRIDE(result, stride, f, ...)                                                    \
-    switch (stride) {                                                                              \
-    case 2: result f(2, __VA_ARGS__); break;                                                       \
-    case 3: result f(3, __VA_ARGS__); break;                                                       \
-    case 16: result f(16, __VA_ARGS__); break;                                                     \
-    default: result f(stride, __VA_ARGS__); break;                                                 \
+#define ASGDI_BY_STRIDE(result, stride, f, ...)    \
+    switch (stride) {                              \
+    case 2: result f(2, __VA_ARGS__); break;       \
+    case 3: result f(3, __VA_ARGS__); break;       \
+    case 16: result f(16, __VA_ARGS__); break;     \
+    default: result f(stride, __VA_ARGS__); break; \
     }
 
 /* w, was [rows][stride].  Which rows differ by more than dust * |was|, or are not finite, to row [n <= rows], and

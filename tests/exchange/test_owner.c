@@ -155,12 +155,31 @@ static void the_lead_grows_with_the_root(void **state)
     end(&s);
 }
 
+/* Where it does not grow with the root, it grows as steps get shorter, up to four times. */
+static void the_lead_grows_as_steps_get_shorter(void **state)
+{
+    (void)state;
+    static const struct {
+        double lr, lead;
+    } at[] = {{0, 100}, {1, 100}, {0.5, 200}, {0.4, 250}, {0.25, 400}, {1e-9, 400}};
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        pair                        s;
+        const asgdi_exchange_config config = {.ahead = 100};
+        begin(&s, ASGD_RULE_sgd, &config);
+        s.told[1].lr = at[i].lr;
+        settle(&s);
+        assert_int_equal(asgdi_exchange_allowance(s.x[1]), at[i].lead);
+        end(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(owners_shorten),
         cmocka_unit_test(alone_is_exact),
         cmocka_unit_test(the_lead_grows_with_the_root),
+        cmocka_unit_test(the_lead_grows_as_steps_get_shorter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
