@@ -39,7 +39,9 @@ static void differences(uint64_t seed)
         if (draw(seed, &n) % 4 >= often) continue;
         float *at = &w[r * stride + draw(seed, &n) % stride];
         switch (draw(seed, &n) % 4) {
-        case 0: *at = nextafterf(*at, 1e9f); break; /* dust */
+        case 0: /* dust, or a little more */
+            for (uint64_t i = draw(seed, &n) % 10; i > 0; i--) *at = nextafterf(*at, 1e9f);
+            break;
         case 1: *at = NAN; break;
         default: *at += 1; break;
         }
