@@ -117,6 +117,15 @@ static double choose_root(const asgdi_run *r, uint32_t processes)
     return all * fmin(1, USUAL_LR / r->lr) / (processes * sqrt(r->batch));
 }
 
+/* Times that what may be ahead grows as the learning rate falls: measured for nets (docs/decisions/020).  Those of so many
+ * processes that they may be no more than a few updates ahead bear no more at any rate. */
+static double choose_stretch(const asgdi_run *r, uint64_t ahead)
+{
+    enum { FEW = 4 };
+    static const double MOST = 4;
+    return asgdi_is_deep(&r->model->params) && ahead >= FEW ? MOST : 1;
+}
+
 static asgd_status check_governor(const asgdi_run *r)
 {
     const asgd_config *c = r->config;
@@ -237,6 +246,7 @@ static asgdi_exchange_config settings(const asgdi_run *r)
              .steps_auto     = steps_auto && sync,
              .ahead          = sync ? 0 : ahead,
              .ahead_root     = choose_root(r, link->size),
+             .stretch        = choose_stretch(r, ahead),
              .ranked         = !r->source->schema.dense && r->source->encoding != NULL,
              .share          = 0.05,
              .round_least    = 5e-3,

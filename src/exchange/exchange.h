@@ -56,7 +56,9 @@ typedef struct asgdi_exchange_config {
     uint64_t ahead;
     /* and no more than this times the root of the updates that the masters have learnt: rules that divide their steps by
      * the root of what they have seen take long ones at the beginning; 0: any number */
-    double        ahead_root;
+    double ahead_root;
+    double
+                  stretch; /* 1 or less: no; else `ahead` grows as the learning rate falls, so many times at the most */
     uint32_t      backup;                  /* sync: the slowest this many are not waited for */
     double        share;                   /* of one core that exchanging may cost, 0..1 */
     double        round_least, round_most; /* seconds between rounds */

@@ -164,7 +164,7 @@ static void the_lead_grows_as_steps_get_shorter(void **state)
     } at[] = {{0, 100}, {1, 100}, {0.5, 200}, {0.4, 250}, {0.25, 400}, {1e-9, 400}};
     for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
         pair                        s;
-        const asgdi_exchange_config config = {.ahead = 100};
+        const asgdi_exchange_config config = {.ahead = 100, .stretch = 4};
         begin(&s, ASGD_RULE_sgd, &config);
         s.told[1].lr = at[i].lr;
         settle(&s);
