@@ -82,6 +82,7 @@ typedef struct cluster_config {
     bool everything; /* an example changes all of table 1, as of a net; sums are not checked then */
     fault    fault[MOST_FAULTS];
     uint32_t n_faults;
+    bool     drops; /* as over MPI, nothing goes to or comes from a process once it was given up */
     bool     may_be_out; /* processes may be given up that are not dead */
     bool     may_split;  /* and may go on without the others */
     bool     lag_holds;  /* nobody is given up, whose work others would do */
