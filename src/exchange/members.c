@@ -301,7 +301,7 @@ void asgdi_members_tick(asgdi_exchange *x)
     if (!x->ticked || x->now - x->last_tick > x->c.dead_after / 2) {
         /* this process itself was away: what was sent meanwhile is still to be read */
         for (uint32_t q = 0; q < x->c.size; q++) x->peer[q].heard = x->now;
-        x->away    = x->ticked;
+        x->away    = x->ticked || x->progress.stood_still > x->c.dead_after / 2;
         x->back_at = x->now;
     }
     for (uint32_t q = 0; q < x->c.size; q++) {

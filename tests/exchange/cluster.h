@@ -172,11 +172,12 @@ static inline void member_step(cluster *c, uint32_t q)
     m->steps++;
     receive_all(m, now);
     if (!c->c.late) tell_done(m, 0);
-    asgdi_progress p = {.updates  = m->updates,
-                        .examples = m->n_done,
-                        .rate     = member_rate(c, q),
-                        .cost     = (double)m->steps * c->c.step_cost,
-                        .losses   = m->losses};
+    asgdi_progress p = {.updates     = m->updates,
+                        .examples    = m->n_done,
+                        .rate        = member_rate(c, q),
+                        .cost        = (double)m->steps * c->c.step_cost,
+                        .losses      = m->losses,
+                        .stood_still = m->stood_still};
     asgdi_exchange_tick(m->x, now, &p);
     if (c->c.drops) see_lost(c, q); /* what it sends to those now is dropped with them */
     send_all(c, q);
@@ -255,10 +256,14 @@ static inline void member_event(cluster *c, uint32_t q, asgdi_simnet_event e)
         }
     } else if (e.what == ALARM_TICK) {
         if (cluster_now(c) < m->reads_until) {
+            if (m->told_at > 0) m->stood_still = fmax(m->stood_still, cluster_now(c) - m->told_at);
+            m->told_at = cluster_now(c);
             tell_here(c, q);
             asgdi_simnet_alarm(c->net, q, cluster_now(c) + c->c.exchange.heartbeat, ALARM_TICK);
             return;
         }
+        if (m->told_at > 0 && m->steps == 0)
+            m->stood_still = fmax(m->stood_still, cluster_now(c) - m->told_at);
         asgdi_simnet_alarm(c->net, q, cluster_now(c) + c->c.tick / 2 + wait, ALARM_TICK);
         member_step(c, q);
     } else if (e.what == ALARM_SOON) {

@@ -265,14 +265,14 @@ static inline void roll_flavour(dice *d, cluster_config *c)
     }
 }
 
-/* Some process may stand still before it has begun, and be given up, and never be told: it cannot know that. */
+/* Some process may stand still before it has said anything, and be given up, and never be told: it cannot know that. */
 static inline bool may_sleep_in(const cluster_config *c)
 {
     bool any = false;
     for (uint32_t i = 0; i < c->n_faults; i++) {
         const fault *f = &c->fault[i];
         any = any || (f->kind == FAULT_PAUSE && f->lasts > c->exchange.join_seconds / 2 &&
-                      (f->stage == ASGDI_JOINING || c->reading > 0));
+                      f->stage == ASGDI_JOINING);
     }
     return any;
 }

@@ -100,6 +100,8 @@ typedef struct member {
     asgdi_exchange    *x;
     asgdi_params       w;
     double             reads_until; /* it reads its data, and has no exchange before */
+    double             told_at; /* when it said last, while it reads, that it is there; 0: never */
+    double             stood_still; /* the longest time between two of these */
     bool               left; /* it is no longer stepped: dead, done with all, given up or failed */
     asgdi_stage        stage;
     double             epoch; /* what its clock shows when the cluster's shows 0 */
