@@ -308,7 +308,11 @@ void asgdi_members_tick(asgdi_exchange *x)
         const asgdi_peer *p = &x->peer[q];
         if (q == x->c.self || !asgdi_set_has(&x->in, q)) continue;
         const double wait = p->known ? x->c.dead_after : x->c.join_seconds;
-        if (x->now - p->heard <= wait) continue;
+        if (x->now - p->heard <= wait) {
+            /* suspicions do not travel yet: one that was kept would come up when it is long back */
+            if (x->stage == ASGDI_JOINING) asgdi_set_take(&x->suspected, q);
+            continue;
+        }
         if (given_up(x, p)) {
             go_out_after_absence(x, q);
             return;
