@@ -265,12 +265,16 @@ static inline void roll_flavour(dice *d, cluster_config *c)
     }
 }
 
-/* Some process may stand still before it has said anything, and be given up, and never be told: it cannot know that. */
+/* Some process may stand still before it has said anything, and be given up, and never be told: it cannot know that.  Nor
+ * can most of them if they do at the same time. */
 static inline bool may_sleep_in(const cluster_config *c)
 {
     bool any = false;
     for (uint32_t i = 0; i < c->n_faults; i++) {
         const fault *f = &c->fault[i];
+        uint32_t     n = 0;
+        for (uint32_t q = 0; q < c->size; q++) n += f->who[q];
+        any = any || (f->kind == FAULT_PAUSE && 2 * n > c->size);
         any = any || (f->kind == FAULT_PAUSE && f->lasts > c->exchange.join_seconds / 2 &&
                       f->stage == ASGDI_JOINING);
     }
