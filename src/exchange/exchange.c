@@ -207,6 +207,7 @@ void asgdi_exchange_tick(asgdi_exchange *x, double now, const asgdi_progress *p)
     x->peer[x->c.self].updates  = p->updates;
     x->peer[x->c.self].examples = p->examples;
     asgdi_members_tick(x);
+    if (x->stage == ASGDI_OUT) return;
     x->last_tick = now;
     x->ticked    = true;
     if (x->stage == ASGDI_JOINING) join(x);
