@@ -571,6 +571,11 @@ typedef struct asgd_exchange_result {
 /* Called on the thread in asgd_train(), never by a worker.  Not 0: stop the run (ESTOPPED). */
 typedef int asgd_observer(const asgd_point *p, void *user);
 
+/* In a group, called on the thread in asgd_train() of every process that sees it: nothing has moved for so many
+ * seconds, and `where` says in lines of text where everybody is; once, and then, when things move again, with NULL
+ * and how long they stood. */
+typedef void asgd_stall_observer(const char *where, double seconds, void *user);
+
 enum { ASGD_NEVER = INT32_MAX, ASGD_STEPS_AUTO = INT32_MAX };
 
 typedef struct asgd_config {
@@ -627,6 +632,9 @@ typedef struct asgd_config {
     double     heartbeat;     /* seconds between signs of life; 0: 0.25 */
     double     dead_after;    /* seconds of silence after which a process is given up; 0: 10 */
     uint32_t   min_processes; /* stop where fewer are left; 0: 1 */
+
+    asgd_stall_observer *stalled;     /* told of standstills; NULL: nobody */
+    double               stall_after; /* seconds; 0: 10, or 3 times dead_after if that is more */
 
     const char *checkpoint;       /* folder, NULL: none */
     double      checkpoint_every; /* seconds; 0: 60 */

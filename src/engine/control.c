@@ -327,6 +327,7 @@ static asgd_status loop(asgdi_control *c)
             else if (!c->ending && g->checkpoint && now - c->saved_at >= save_every)
                 ASGD_TRY(checkpoint_now(c));
         }
+        if (r->joint) asgdi_joint_watch(r);
         asgdi_sleep(c->gated ? 200e-6 : 2e-3);
     }
 }
@@ -339,6 +340,7 @@ static asgd_status join_others(asgdi_control *c)
     while (asgdi_load_acquire(&r->joint->stage) == ASGDI_JOINING) {
         if (r->config->stop && *r->config->stop)
             return ASGD_FAIL(ESTOPPED, "stopped before the other processes had come");
+        asgdi_joint_watch(r);
         asgdi_sleep(200e-6);
     }
     return ASGD_OK;

@@ -62,6 +62,7 @@ struct asgd_group {
     uint32_t        lost, turns_over;
     uint32_t        snapshot; /* the last one begun */
     double          here_at;  /* when the others are to be told next that it is there */
+    double          stood;    /* seconds, of the last standstill */
 };
 
 /* ---- what workers have done ---- */
@@ -259,6 +260,21 @@ static void command(asgd_group *g)
     asgdi_store_release(&j->stage, stage);
 }
 
+/* Tells the run when nothing moves any more, and when it does again. */
+static void watch(asgd_group *g, double now)
+{
+    asgdi_joint   *j     = g->driven;
+    const uint32_t stall = asgdi_load_relaxed(&j->stall);
+    const double   stood = asgdi_exchange_stood(g->exchange);
+    const bool     tells = stall & 1, stands = stood >= j->stall_after;
+    if (!j->where || asgdi_exchange_stage(g->exchange) > ASGDI_FINISHED) return;
+    if (stands) g->stood = stood;
+    if (stands == tells || asgdi_load_acquire(&j->stall_told) != stall) return;
+    if (stands) asgdi_exchange_describe(g->exchange, now, j->where, j->where_bytes);
+    j->stood = g->stood;
+    asgdi_store_release(&j->stall, stall + 1);
+}
+
 static void forget(asgd_group *g)
 {
     asgdi_exchange_free(g->exchange);
@@ -345,6 +361,7 @@ static bool turn(asgd_group *g)
                                        asgdi_exchange_is_saved(g->exchange));
     if (!g->driven) return busy;
     give_work(g);
+    watch(g, now); /* before the run hears that it is over */
     command(g);
     if (asgdi_load_acquire(&g->driven->leave) && !g->called) let_go(g);
     return busy;

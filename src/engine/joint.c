@@ -18,7 +18,10 @@
 
 static const double POLL_SECONDS   = 500e-6;
 static const double CHUNK_SECONDS  = 0.2; /* of work that a lease is for */
-static const double FIRST_EXAMPLES = 64;  /* that each worker has to begin with, or two steps */
+static const double STALL_SECONDS  = 10;
+static const double FIRST_EXAMPLES = 64; /* that each worker has to begin with, or two steps */
+
+enum { WHERE_BYTES = 200 }; /* a process, of the text that says where everybody is */
 
 _Static_assert((int)ASGD_TAU_BUCKETS == (int)ASGDI_TAU_BUCKETS, "one histogram");
 
@@ -174,8 +177,8 @@ static asgd_status check(const asgdi_run *r)
     if (c->backup && c->backup >= asgd_group_size(c->group))
         return ASGD_FAIL(EINVAL, "%u backup processes of %u: leave at least one to wait for",
                          c->backup, asgd_group_size(c->group));
-    if (!(c->heartbeat >= 0) || !(c->dead_after >= 0))
-        return ASGD_FAIL(EINVAL, "heartbeat and dead_after cannot be negative");
+    if (!(c->heartbeat >= 0) || !(c->dead_after >= 0) || !(c->stall_after >= 0))
+        return ASGD_FAIL(EINVAL, "heartbeat, dead_after and stall_after cannot be negative");
     ASGD_TRY(check_governor(r));
     if ((unsigned)c->merging > ASGD_MERGING_ELASTIC || (unsigned)c->compress > ASGD_COMPRESS_AUTO)
         return ASGD_FAIL(EINVAL, "merging or compress is not one of the known ones");
@@ -272,6 +275,18 @@ static void read_rows(void *user, int table, uint64_t first, uint32_t n, float *
     if (reader->access) asgdi_access_read(reader->access, table, first, n, to);
 }
 
+static asgd_status prepare_watch(const asgdi_run *r, double dead_after)
+{
+    const asgd_config *c = r->config;
+    asgdi_joint       *j = r->joint;
+    /* a process that has died is given up before that, and one that never comes too */
+    j->stall_after = c->stall_after > 0 ? c->stall_after : fmax(STALL_SECONDS, 3 * dead_after);
+    if (!c->stalled) return ASGD_OK;
+    j->where_bytes = (size_t)asgd_group_size(c->group) * WHERE_BYTES;
+    j->where       = asgdi_calloc(1, j->where_bytes);
+    return j->where ? ASGD_OK : ASGD_FAIL(ENOMEM, "no memory for a run of a group");
+}
+
 asgd_status asgdi_joint_new(asgdi_run *r)
 {
     asgdi_params *p = &r->model->params;
@@ -291,8 +306,9 @@ asgd_status asgdi_joint_new(asgdi_run *r)
     r->leases.stock            = &j->stock;
     asgdi_exchange_config set  = settings(r);
     asgdi_ranges          done = {0};
-    asgd_status           s    = asgdi_resume_done(r, &done);
-    set.done                   = &done;
+    ASGD_TRY(prepare_watch(r, set.dead_after));
+    asgd_status s = asgdi_resume_done(r, &done);
+    set.done      = &done;
     if (!s) s = asgdi_exchange_new(&j->exchange, &set, p, read_rows, j->reader);
     j->before = done;
     return s;
@@ -304,6 +320,7 @@ void asgdi_joint_free(asgdi_run *r)
     if (!j) return;
     asgdi_exchange_free(j->exchange);
     asgdi_free(j->reader);
+    asgdi_free(j->where);
     asgdi_access_free(&j->access);
     asgdi_ranges_free(&j->done);
     asgdi_ranges_free(&j->before);
@@ -339,7 +356,11 @@ asgd_status asgdi_joint_end(asgdi_run *r, bool wait)
 {
     asgdi_joint *j = r->joint;
     if (!j->driven) return ASGD_OK;
-    while (wait && asgdi_load_acquire(&j->stage) < ASGDI_FINISHED) asgdi_sleep(POLL_SECONDS);
+    while (wait && asgdi_load_acquire(&j->stage) < ASGDI_FINISHED) {
+        asgdi_joint_watch(r);
+        asgdi_sleep(POLL_SECONDS);
+    }
+    asgdi_joint_watch(r);
     const uint32_t stage = asgdi_load_acquire(&j->stage), why = asgdi_load_acquire(&j->stopped);
     asgdi_store_release(&j->leave, 1);
     while (!asgdi_load_acquire(&j->let_go)) asgdi_sleep(POLL_SECONDS);
@@ -350,6 +371,15 @@ asgd_status asgdi_joint_end(asgdi_run *r, bool wait)
     if (stage == ASGDI_FAILED)
         return asgdi_fail(j->joined ? ASGD_ELOST : ASGD_EMISMATCH, "%s", j->why);
     return why & ASGDI_WHY_FAILED ? failed_there(r, why) : ASGD_OK;
+}
+
+void asgdi_joint_watch(asgdi_run *r)
+{
+    asgdi_joint   *j     = r->joint;
+    const uint32_t stall = asgdi_load_acquire(&j->stall);
+    if (stall == asgdi_load_relaxed(&j->stall_told)) return;
+    r->config->stalled(stall & 1 ? j->where : NULL, j->stood, r->config->user);
+    asgdi_store_release(&j->stall_told, stall);
 }
 
 void asgdi_joint_ask_snapshot(asgdi_run *r)

@@ -46,6 +46,14 @@ typedef struct asgdi_joint {
     /* a snapshot for a checkpoint: number of the last one asked for, of the last one that is there */
     asgdi_u32 snapshot_asked, snapshot_ready;
 
+    /* Standstills (asgd_stall_observer).  The group's thread makes `stall` odd when one is to be told of, even when its
+     * end is, and the run tells it and sets `stall_told` to the same: while they differ, `where` and `stood` are the
+     * run's to read, otherwise the group's thread's to write. */
+    asgdi_u32 stall, stall_told;
+    double    stall_after, stood; /* seconds */
+    char     *where;              /* [where_bytes]; NULL: nobody wants to be told */
+    size_t    where_bytes;
+
     /* of the end; written before let_go */
     asgdi_ranges          done; /* positions, as far as this process knows */
     asgdi_exchange_counts counts;
@@ -65,6 +73,8 @@ void asgdi_joint_stop(struct asgdi_run *r, uint32_t why);
  * was given.  The parameters are final then.  Fails where the run did: ELOST, or what another process
  * failed with.  wait: false: leaves at once. */
 asgd_status asgdi_joint_end(struct asgdi_run *r, bool wait);
+/* Tells the run's observer of a standstill, or of its end, if there is one that it was not told of. */
+void asgdi_joint_watch(struct asgdi_run *r);
 /* Whether a snapshot is there that was asked for: then what it holds, until the next one is asked for. */
 void asgdi_joint_ask_snapshot(struct asgdi_run *r);
 bool asgdi_joint_snapshot(struct asgdi_run *r, float *const **rows, const asgdi_ranges **done);

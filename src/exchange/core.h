@@ -179,6 +179,12 @@ typedef struct asgdi_supply {
     uint64_t      left; /* positions leased and not done by the workers */
 } asgdi_supply;
 
+/* What changes while a run moves, of all processes as far as is known here: sums and numbers.  Signs of life, and what
+ * is sent again or brings nothing, are no movement. */
+typedef struct asgdi_movement {
+    uint64_t stages, greeted, updates, examples, deltas, brought, left, views, taking;
+} asgdi_movement;
+
 typedef struct asgdi_out {
     uint32_t     to;
     asgdi_frame *frame;
@@ -197,6 +203,10 @@ struct asgdi_exchange {
     uint64_t              about; /* hash */
     bool                  still, flushed, saved, ending;
     uint32_t              stop_why;
+
+    asgdi_movement moved;
+    uint64_t       brought; /* replies that had something in them */
+    double moved_at; /* when it was last another; time in which this process was away is left out */
 
     /* members.c */
     uint64_t   view, highest;           /* highest: of another, that cannot be taken */

@@ -202,6 +202,7 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     asgdi_copy_took(x, b, held, bytes);
     asgdi_copy_answered(x, b);
     x->counts.replies++;
+    x->brought += n2 > 0 || pull;
     if (updates > x->learnt) x->learnt = updates;
     if (pull) { /* the last word: W becomes the master, bit for bit */
         float *s = asgdi_x_s(x, b);

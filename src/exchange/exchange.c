@@ -195,15 +195,37 @@ static void set_allowance(asgdi_exchange *x)
     if (to > x->allowance) x->allowance = to;
 }
 
+static void look_at_movement(asgdi_exchange *x, double away)
+{
+    asgdi_movement m = {.deltas  = x->counts.deltas,
+                        .brought = x->brought,
+                        .left    = x->supply.left,
+                        .views   = x->counts.views,
+                        .taking  = x->taking};
+    for (uint32_t q = 0; q < x->c.size; q++) {
+        const asgdi_peer *p = &x->peer[q];
+        m.stages += p->stage;
+        m.greeted += p->greeted;
+        m.updates += p->updates;
+        m.examples += p->examples;
+    }
+    x->moved_at += away;
+    if (memcmp(&m, &x->moved, sizeof m) == 0) return;
+    x->moved    = m;
+    x->moved_at = x->now;
+}
+
 void asgdi_exchange_tick(asgdi_exchange *x, double now, const asgdi_progress *p)
 {
     if (x->stage == ASGDI_OUT || x->stage == ASGDI_FAILED) return;
-    if (!x->ticked) x->last_tick = now;
+    if (!x->ticked) x->last_tick = x->moved_at = now;
+    const double away           = now - x->last_tick;
     x->now                      = now;
     x->progress                 = *p;
     x->peer[x->c.self].updates  = p->updates;
     x->peer[x->c.self].examples = p->examples;
     asgdi_members_tick(x);
+    look_at_movement(x, away > x->c.dead_after / 2 ? away : 0);
     x->last_tick = now;
     x->ticked    = true;
     if (x->stage == ASGDI_JOINING) join(x);
@@ -333,6 +355,11 @@ void asgdi_exchange_count(const asgdi_exchange *x, asgdi_exchange_counts *out)
         if (sum < out->learnt_least) out->learnt_least = sum;
         if (sum > out->learnt_most) out->learnt_most = sum;
     }
+}
+
+double asgdi_exchange_stood(const asgdi_exchange *x)
+{
+    return x->now - x->moved_at;
 }
 
 void asgdi_exchange_describe(const asgdi_exchange *x, double now, char *text, size_t bytes)

@@ -215,7 +215,10 @@ typedef struct asgdi_exchange_counts {
     uint64_t learnt_least, learnt_most;
 } asgdi_exchange_counts;
 void asgdi_exchange_count(const asgdi_exchange *x, asgdi_exchange_counts *out);
-/* Where everybody is, for a watchdog: text [bytes], always terminated. */
+/* For a watchdog: seconds for which nothing has moved, as far as is seen from here: nobody has done or exchanged
+ * anything, nobody has come or been given up. */
+double asgdi_exchange_stood(const asgdi_exchange *x);
+/* And where everybody is: text [bytes], always terminated. */
 void asgdi_exchange_describe(const asgdi_exchange *x, double now, char *text, size_t bytes);
 
 #endif
