@@ -629,9 +629,10 @@ typedef struct asgd_config {
     /* 0 to below 1: of the masters, on averages of what processes have learnt (delayed Nesterov: Liu et al. 2024) */
     double     outer_momentum;
     asgd_guard guard;
-    double     heartbeat;     /* seconds between signs of life; 0: 0.25 */
-    double     dead_after;    /* seconds of silence after which a process is given up; 0: 10 */
-    uint32_t   min_processes; /* stop where fewer are left; 0: 1 */
+    double     heartbeat; /* seconds between signs of life; 0: 0.25, or a quarter of dead_after */
+    double
+        dead_after; /* seconds of silence after which a process is given up, 0.5 or more; 0: 10 */
+    uint32_t min_processes; /* stop where fewer are left; 0: 1 */
 
     asgd_stall_observer *stalled;     /* told of standstills; NULL: nobody */
     double               stall_after; /* seconds; 0: 10, or 3 times dead_after if that is more */

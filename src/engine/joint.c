@@ -16,9 +16,11 @@
 #include "engine/run.h"
 #include "params/checksum.h"
 
-static const double POLL_SECONDS   = 500e-6;
-static const double CHUNK_SECONDS  = 0.2; /* of work that a lease is for */
-static const double STALL_SECONDS  = 10;
+static const double POLL_SECONDS  = 500e-6;
+static const double CHUNK_SECONDS = 0.2; /* of work that a lease is for */
+static const double STALL_SECONDS = 10;
+static const double DEAD_LEAST =
+    0.5; /* who still reads data is heard of every 0.1 s, or a little later */
 static const double FIRST_EXAMPLES = 64; /* that each worker has to begin with, or two steps */
 
 enum { WHERE_BYTES = 200 }; /* a process, of the text that says where everybody is */
@@ -179,6 +181,10 @@ static asgd_status check(const asgdi_run *r)
                          c->backup, asgd_group_size(c->group));
     if (!(c->heartbeat >= 0) || !(c->dead_after >= 0) || !(c->stall_after >= 0))
         return ASGD_FAIL(EINVAL, "heartbeat, dead_after and stall_after cannot be negative");
+    if (c->dead_after > 0 && c->dead_after < DEAD_LEAST)
+        return ASGD_FAIL(EINVAL,
+                         "dead_after %g s: %g s at the least, or the living would be given up",
+                         c->dead_after, DEAD_LEAST);
     ASGD_TRY(check_governor(r));
     if ((unsigned)c->merging > ASGD_MERGING_ELASTIC || (unsigned)c->compress > ASGD_COMPRESS_AUTO)
         return ASGD_FAIL(EINVAL, "merging or compress is not one of the known ones");
@@ -263,6 +269,7 @@ static asgdi_exchange_config settings(const asgdi_run *r)
              .resend         = 0.5,
              .least          = c->min_processes ? c->min_processes : 1,
     };
+    if (c->heartbeat == 0) x.heartbeat = fmin(x.heartbeat, x.dead_after / 4);
     /* all have come up when the link is open, and say so at once: who does not is lost */
     x.join_seconds = fmax(10, 2 * x.dead_after);
     describe(r, x.about, sizeof x.about);

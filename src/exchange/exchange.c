@@ -71,13 +71,31 @@ void asgdi_x_post(asgdi_exchange *x, uint32_t to, asgdi_writer *w)
 
 /* ---- life ---- */
 
+static asgd_status check(const asgdi_exchange_config *c)
+{
+    if (c->size < 1 || c->size > ASGDI_PROCESSES_MAX || c->self >= c->size)
+        return ASGD_FAIL(EINVAL, "process %u of %u: up to %d processes", c->self, c->size,
+                         ASGDI_PROCESSES_MAX);
+    if (c->clock != ASGDI_CLOCK_SYNC && c->ahead && c->ahead < c->local_steps)
+        return ASGD_FAIL(
+            EINVAL,
+            "a process may be %llu updates ahead, which is less than the %u local steps "
+            "that it takes between exchanges",
+            (unsigned long long)c->ahead, c->local_steps);
+    if (c->dead_after < 2 * c->heartbeat)
+        return ASGD_FAIL(
+            EINVAL,
+            "dead_after %g s: processes give a sign of life every %g s, and one that is "
+            "late is not dead; at least twice that is needed",
+            c->dead_after, c->heartbeat);
+    return ASGD_OK;
+}
+
 asgd_status asgdi_exchange_new(asgdi_exchange **out, const asgdi_exchange_config *c,
                                const asgdi_params *p, asgdi_read_rows *read, void *user)
 {
     *out = NULL;
-    if (c->size < 1 || c->size > ASGDI_PROCESSES_MAX || c->self >= c->size)
-        return ASGD_FAIL(EINVAL, "process %u of %u: up to %d processes", c->self, c->size,
-                         ASGDI_PROCESSES_MAX);
+    ASGD_TRY(check(c));
     asgdi_exchange *x = asgdi_calloc(1, sizeof *x);
     if (!x) return ASGD_FAIL(ENOMEM, "no memory for the exchange");
     x->c    = *c;

@@ -52,7 +52,7 @@ typedef struct asgdi_exchange_config {
     uint32_t    local_steps; /* updates between rounds; 0: as often as `share` allows */
     bool
         steps_auto; /* sync: as few as leave the network half of the time, local_steps at the most */
-    /* async, lag: updates of a process beyond those known to be in the masters; 0: any number */
+    /* async, lag: updates of a process beyond those known to be in the masters, local_steps at the least; 0: any number */
     uint64_t ahead;
     /* and no more than this times the root of the updates that the masters have learnt: rules that divide their steps by
      * the root of what they have seen take long ones at the beginning; 0: any number */
@@ -77,8 +77,9 @@ typedef struct asgdi_exchange_config {
     double
         clip; /* norms of deltas beyond so many times the usual one are cut to it; infinite: never */
 
-    double   heartbeat;    /* seconds between signs of life */
-    double   dead_after;   /* a process not heard of for so many seconds is given up */
+    double heartbeat; /* seconds between signs of life */
+    double
+        dead_after; /* a process not heard of for so many seconds is given up; 2 heartbeats at the least */
     double   join_seconds; /* the same for one that was never heard of */
     double   resend;       /* seconds after which what was not answered is sent again */
     uint32_t least;        /* fewer processes than this left: stop */
