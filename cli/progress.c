@@ -188,16 +188,10 @@ int progress_observe(const asgd_point *point, void *user)
     return 0;
 }
 
-void progress_stalled(const char *where, double seconds, void *user)
+void progress_notice(const char *text, void *user)
 {
-    progress *p = user;
-    clear_line(p);
-    if (!where) {
-        cli_fail(CLI_OK, "it moves again, after %.0f s", seconds);
-        return;
-    }
-    cli_fail(CLI_OK, "nothing has moved for %.0f s; as seen from here:\n%.*s", seconds,
-             (int)(strlen(where) - 1), where);
+    clear_line(user);
+    cli_fail(CLI_OK, "%s", text);
 }
 
 void progress_end(progress *p)

@@ -30,8 +30,8 @@ typedef struct progress {
 /* speaks: of several processes only one writes the log, as long as it lives. */
 int  progress_open(progress *p, const cli_options *o, bool speaks);
 void progress_start(progress *p, const char *name, const char *metric);
-void progress_stalled(const char *where, double seconds, void *user); /* asgd_stall_observer */
-int  progress_observe(const asgd_point *point, void *p);              /* an asgd_observer */
+int  progress_observe(const asgd_point *point, void *p); /* an asgd_observer */
+void progress_notice(const char *text, void *p);         /* an asgd_notice */
 void progress_end(progress *p);   /* of one run: leaves the terminal's line clean */
 int  progress_close(progress *p); /* CLI_FAILED where the log could not be written */
 

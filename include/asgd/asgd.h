@@ -571,10 +571,9 @@ typedef struct asgd_exchange_result {
 /* Called on the thread in asgd_train(), never by a worker.  Not 0: stop the run (ESTOPPED). */
 typedef int asgd_observer(const asgd_point *p, void *user);
 
-/* In a group, called on the thread in asgd_train() of every process that sees it: nothing has moved for so many
- * seconds, and `where` says in lines of text where everybody is; once, and then, when things move again, with NULL
- * and how long they stood. */
-typedef void asgd_stall_observer(const char *where, double seconds, void *user);
+/* In a group, called on the thread in asgd_train() of any process, with a text of a line or more for people: nothing has
+ * moved for stall_after seconds, and where everybody is; it moves again; a checkpoint could not be made. */
+typedef void asgd_notice(const char *text, void *user);
 
 enum { ASGD_NEVER = INT32_MAX, ASGD_STEPS_AUTO = INT32_MAX };
 
@@ -634,8 +633,8 @@ typedef struct asgd_config {
         dead_after; /* seconds of silence after which a process is given up, 0.5 or more; 0: 10 */
     uint32_t min_processes; /* stop where fewer are left; 0: 1 */
 
-    asgd_stall_observer *stalled;     /* told of standstills; NULL: nobody */
-    double               stall_after; /* seconds; 0: 10, or 3 times dead_after if that is more */
+    double
+        stall_after; /* seconds without movement, see asgd_notice; 0: 10, or 3 dead_after if that is more */
 
     const char *checkpoint;       /* folder, NULL: none */
     double      checkpoint_every; /* seconds; 0: 60 */
@@ -647,6 +646,7 @@ typedef struct asgd_config {
 
     double              report_every; /* seconds between points without evaluation; 0: 0.5 */
     asgd_observer      *observe;
+    asgd_notice        *notice; /* NULL: nobody is told */
     void               *user;
     const volatile int *stop; /* the run ends in good order when this is not 0; NULL: never */
 } asgd_config;

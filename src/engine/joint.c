@@ -288,10 +288,12 @@ static asgd_status prepare_watch(const asgdi_run *r, double dead_after)
     asgdi_joint       *j = r->joint;
     /* a process that has died is given up before that, and one that never comes too */
     j->stall_after = c->stall_after > 0 ? c->stall_after : fmax(STALL_SECONDS, 3 * dead_after);
-    if (!c->stalled) return ASGD_OK;
-    j->where_bytes = (size_t)asgd_group_size(c->group) * WHERE_BYTES;
-    j->where       = asgdi_calloc(1, j->where_bytes);
-    return j->where ? ASGD_OK : ASGD_FAIL(ENOMEM, "no memory for a run of a group");
+    j->parts       = asgdi_calloc(asgd_group_size(c->group), sizeof *j->parts);
+    if (!j->parts) return ASGD_FAIL(ENOMEM, "no memory for a run of a group");
+    if (!c->notice) return ASGD_OK;
+    j->text_bytes = ((size_t)asgd_group_size(c->group) + 1) * WHERE_BYTES;
+    j->text       = asgdi_calloc(1, j->text_bytes);
+    return j->text ? ASGD_OK : ASGD_FAIL(ENOMEM, "no memory for a run of a group");
 }
 
 asgd_status asgdi_joint_new(asgdi_run *r)
@@ -327,7 +329,8 @@ void asgdi_joint_free(asgdi_run *r)
     if (!j) return;
     asgdi_exchange_free(j->exchange);
     asgdi_free(j->reader);
-    asgdi_free(j->where);
+    asgdi_free(j->text);
+    asgdi_free(j->parts);
     asgdi_access_free(&j->access);
     asgdi_ranges_free(&j->done);
     asgdi_ranges_free(&j->before);
@@ -385,22 +388,34 @@ void asgdi_joint_watch(asgdi_run *r)
     asgdi_joint   *j     = r->joint;
     const uint32_t stall = asgdi_load_acquire(&j->stall);
     if (stall == asgdi_load_relaxed(&j->stall_told)) return;
-    r->config->stalled(stall & 1 ? j->where : NULL, j->stood, r->config->user);
+    r->config->notice(j->text, r->config->user);
     asgdi_store_release(&j->stall_told, stall);
 }
 
-void asgdi_joint_ask_snapshot(asgdi_run *r)
+void asgdi_joint_ask_snapshot(asgdi_run *r, uint64_t number)
 {
-    asgdi_add_acq_rel(&r->joint->snapshot_asked, 1);
+    asgdi_store_release(&r->joint->snapshot_asked, number);
 }
 
-bool asgdi_joint_snapshot(asgdi_run *r, float *const **rows, const asgdi_ranges **done)
+asgdi_snapshot_state asgdi_joint_snapshot(asgdi_run *r)
 {
-    asgdi_joint   *j     = r->joint;
-    const uint32_t asked = asgdi_load_relaxed(&j->snapshot_asked);
-    if (asked == 0 || asgdi_load_acquire(&j->snapshot_ready) != asked) return false;
-    asgdi_exchange_snapshot(j->exchange, rows, done);
-    return true;
+    asgdi_joint *j = r->joint;
+    if (asgdi_load_acquire(&j->snapshot_asked)) return ASGDI_SNAPSHOT_UNDER_WAY;
+    return (asgdi_snapshot_state)asgdi_load_acquire(&j->snapshot_state);
+}
+
+const asgdi_snapshot *asgdi_joint_part(asgdi_run *r)
+{
+    asgdi_joint *j = r->joint;
+    return asgdi_load_acquire(&j->part_step) == ASGDI_PART_THERE ? &j->part : NULL;
+}
+
+void asgdi_joint_part_written(asgdi_run *r, bool good, const asgdi_part *part)
+{
+    asgdi_joint *j = r->joint;
+    j->part_good   = good;
+    j->part_told   = *part;
+    asgdi_store_release(&j->part_step, ASGDI_PART_WRITTEN);
 }
 
 void asgdi_joint_result(const asgdi_run *r, asgd_result *out)

@@ -209,7 +209,6 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         for (uint32_t i = 0; i < n2; i++)
             memcpy(s + (size_t)x->rows2[i] * b->stride, x->x2 + (size_t)i * b->stride,
                    b->stride * sizeof(float));
-        asgdi_snapshot_copy(x, b);
         if (add_fix(x, number, NULL)) add_entry(x, b, 0, b->rows, true, s);
         return;
     }
@@ -218,7 +217,6 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     else
         b->safe_mark = b->read_mark; /* it is in the owner's master and in this process's S */
     correct(x, b, n1, n2, verdict == ASGDI_QUARANTINED, said != verdict ? ADDED : DROPPED);
-    asgdi_snapshot_copy(x, b);
 }
 
 /* All of W goes back at once, or workers would compute with what goes together with nothing. */

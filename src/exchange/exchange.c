@@ -262,6 +262,7 @@ void asgdi_exchange_tick(asgdi_exchange *x, double now, const asgdi_progress *p)
     asgdi_watch_tick(x);
     asgdi_takeover_tick(x);
     asgdi_copy_tick(x);
+    asgdi_snapshot_tick(x);
     set_allowance(x);
     x->peer[x->c.self].stage = (uint8_t)x->stage;
 }

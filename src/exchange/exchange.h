@@ -21,6 +21,7 @@
 #include "exchange/link.h"
 #include "exchange/ranges.h"
 #include "params/params.h"
+#include "params/parts.h"
 
 typedef enum asgdi_clock {
     ASGDI_CLOCK_ASYNC, /* nobody waits */
@@ -186,13 +187,38 @@ uint64_t asgdi_exchange_included(const asgdi_exchange *x, uint32_t q, int table,
 
 /* ---- a snapshot of the masters while everything goes on ----
  *
- * A full round copies S, block by block, after the set of done positions was noted: the progress of those is
- * in it, and of later ones some.  Who goes on from it does the others again. */
-void asgdi_exchange_snapshot_begin(asgdi_exchange *x); /* while one is under way: nothing */
-bool asgdi_exchange_snapshot_ready(const asgdi_exchange *x);
-/* rows [n_tables], each [rows][stride] as in the parameters.  They and the set stay till the next one begins. */
-void asgdi_exchange_snapshot(const asgdi_exchange *x, float *const **rows,
-                             const asgdi_ranges **done);
+ * Each process has a part, the masters that it owns, and a set of positions.  The progress of all that are in some set
+ * is in the parts, and of later ones some: who goes on from it does these again.  Each caller writes its part
+ * somewhere; when all have, the snapshot is whole, and the caller of who speaks makes it valid. */
+
+/* The part of one process. */
+typedef struct asgdi_snapshot {
+    uint64_t            number;
+    float *const       *rows;     /* [n_tables], of the pieces of each table, one after another */
+    const asgdi_piece  *piece;    /* [n] */
+    const uint64_t     *included; /* [n][size] examples of each process that are in it */
+    uint32_t            n;
+    const asgdi_ranges *done;
+} asgdi_snapshot;
+
+typedef enum asgdi_snapshot_state {
+    ASGDI_SNAPSHOT_NONE,
+    ASGDI_SNAPSHOT_UNDER_WAY,
+    ASGDI_SNAPSHOT_WHOLE,
+    ASGDI_SNAPSHOT_FAILED, /* a process was lost, or could not write its part, or all went back meanwhile */
+} asgdi_snapshot_state;
+
+/* By who speaks: begins one of this number, or of a higher one if this was used. */
+void                 asgdi_exchange_snapshot_begin(asgdi_exchange *x, uint64_t number);
+asgdi_snapshot_state asgdi_exchange_snapshot_state(const asgdi_exchange *x); /* of that */
+uint64_t             asgdi_exchange_snapshot_number(const asgdi_exchange *x);
+/* Of a whole one: what all wrote.  Returns how many parts; out [size]. */
+uint32_t asgdi_exchange_snapshot_parts(const asgdi_exchange *x, asgdi_part *out);
+/* By all: this process's part, if there is one to be written; it stays as it is until the next call says that it was, or
+ * could not be. */
+bool asgdi_exchange_snapshot_part(const asgdi_exchange *x, asgdi_snapshot *out);
+void asgdi_exchange_snapshot_written(asgdi_exchange *x, uint64_t number, bool good, uint64_t bytes,
+                                     uint64_t checksum);
 
 enum { ASGDI_TAU_BUCKETS = 48 };
 typedef struct asgdi_exchange_counts {

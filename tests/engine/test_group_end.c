@@ -101,14 +101,15 @@ static void one_that_diverges_ends_all(void **state)
 
 /* ---- a standstill ---- */
 
-static void note_stall(const char *where, double seconds, void *user)
+static void note_stall(const char *text, void *user)
 {
-    process *p = user;
-    MUST(seconds > 0);
-    p->knew |= where && strstr(where, "(this one): training") &&
-               strstr(where, p->self ? "process 0: training" : "process 1: training");
-    atomic_fetch_add(where ? &p->stalls : &p->moves, 1);
-    atomic_store(&p->standing, where != NULL);
+    process   *p      = user;
+    const bool stands = strncmp(text, "nothing has moved for ", 22) == 0;
+    MUST(stands || strncmp(text, "it moves again, after ", 22) == 0);
+    p->knew |= strstr(text, "(this one): training") &&
+               strstr(text, p->self ? "process 0: training" : "process 1: training");
+    atomic_fetch_add(stands ? &p->stalls : &p->moves, 1);
+    atomic_store(&p->standing, stands);
 }
 
 /* The second process is cut off as soon as the run moves, and until both have said that nothing does. */
@@ -135,7 +136,7 @@ static void a_standstill_is_told_and_its_end(void **state)
     c.local_steps = 2; /* workers wait soon where nothing is answered */
     c.dead_after  = 60;
     c.stall_after = 0.2;
-    c.stalled     = note_stall;
+    c.notice      = note_stall;
     c.observe     = cut_until_told;
     crowd_init(&g, 2, &c, 7);
     run_all(g.p, 2);
