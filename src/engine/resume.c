@@ -281,11 +281,26 @@ static asgd_status take_state(asgdi_run *r, const json_t *state)
     return load_ranges(r, json_object_get(state, "open"));
 }
 
+/* Weights that are computed from slots.  Owners of masters do not: it is left to who uses them. */
+static void derive(asgdi_run *r)
+{
+    asgdi_params *p = &r->model->params;
+    for (int t = 0; t < p->n_tables && p->slots.w == ASGDK_DERIVED; t++) {
+        const asgdi_table *x = &p->table[t];
+        asgdk_step         step;
+        asgdi_rule_step(&r->rule, r->lr, 1, &step);
+        if (x->info.flags & ASGD_TABLE_NO_DECAY) step.l1 = step.l2 = 0;
+        for (uint64_t row = 0; row < x->info.rows; row++)
+            asgdk_rule_derive(p->rule, x->master + row * x->stride, x->pad, &step);
+    }
+}
+
 asgd_status asgdi_resume_load(asgdi_run *r)
 {
     const char *folder = r->config->checkpoint;
     if (!asgdi_checkpoint_exists(folder)) return ASGD_OK;
     ASGD_TRY(asgdi_checkpoint_load(folder, &r->model->params, &r->checkpoint));
+    if (r->checkpoint.masters) derive(r);
     json_t     *state = json_loads(r->checkpoint.state, 0, NULL);
     asgd_status s     = json_is_object(state)
                             ? take_state(r, state)

@@ -507,6 +507,7 @@ asgd_status asgdi_checkpoint_load(const char *folder, asgdi_params *p, asgdi_che
     const json_t *parts = json_object_get(manifest, "parts");
     if (parts) {
         ASGD_TRY_GOTO(fail, load_parts(folder, parts, generation, p));
+        out->masters = true;
         goto done;
     }
     const json_t *list = json_object_get(manifest, "tables");

@@ -11,6 +11,7 @@ typedef struct asgdi_checkpoint {
     uint32_t workers;                /* whose local slots were saved; 0 where the rule has none */
     float   *local[ASGD_MAX_TABLES]; /* [workers][rows][pad * local slots]; NULL: none */
     size_t   local_floats[ASGD_MAX_TABLES]; /* of one worker */
+    bool     masters; /* rows are those of owners: weights that are computed from slots are not */
 } asgdi_checkpoint;
 
 bool asgdi_checkpoint_exists(const char *folder);
