@@ -17,7 +17,8 @@
 #include "base/sys.h"
 #include "engine/run.h"
 
-static const double REST_LEAST = 100e-6; /* seconds between turns */
+static const double REST_SHORT = 40e-6;  /* seconds between turns, while workers wait for others */
+static const double REST_LEAST = 200e-6; /* and while they do not, when frames move */
 static const double REST_MOST  = 500e-6;
 static const double STOCK_SECONDS =
     0.02; /* of work in the workers' stock, and of a piece half of it */
@@ -109,6 +110,14 @@ static void measure(asgd_group *g, double now)
     asgdi_store_relaxed(&j->stock.most, wanted * r->batch);
 }
 
+/* The learning rate as part of the highest; a warm-up is not a time to be further ahead. */
+static double lr_part(const asgd_group *g)
+{
+    const asgdi_run *r    = g->driven->run;
+    const double     done = (double)asgdi_exchange_examples(g->exchange) / (double)r->total;
+    return done < r->warmup ? 1 : asgdi_schedule(r->schedule, r->warmup, done);
+}
+
 static void look_at_workers(asgd_group *g, double now)
 {
     asgdi_run     *r     = g->driven->run;
@@ -130,6 +139,7 @@ static void look_at_workers(asgd_group *g, double now)
     if (r->mode == ASGD_SYNC && !r->alone) /* steps that all have applied */
         p.updates = asgdi_load_acquire(&r->sync.phase) / 2;
     measure(g, now);
+    p.lr    = lr_part(g);
     p.rate  = fmax(g->rate, g->driven->rate_least);
     g->told = p;
     if (ended && !g->still) asgdi_exchange_still(g->exchange);
@@ -404,6 +414,13 @@ static bool is_done(asgd_group *g)
     return asgdi_load_acquire(&g->closing) && (g->code != 0 || is_free(g));
 }
 
+/* What comes next is waited for: workers have done all that they may, or the end has come. */
+static bool is_awaited(const asgd_group *g)
+{
+    asgdi_joint *j = g->driven;
+    return j && (g->ended || asgdi_load_relaxed(&j->begun) >= asgdi_load_relaxed(&j->allowance));
+}
+
 static void *thread_of(void *group)
 {
     asgd_group *g = group;
@@ -416,7 +433,7 @@ static void *thread_of(void *group)
         const double began = asgdi_thread_seconds();
         const bool   busy  = turn(g);
         if (busy) g->cost += asgdi_thread_seconds() - began;
-        rest = busy ? REST_LEAST : rest < REST_MOST ? 1.5 * rest : rest;
+        rest = busy ? (is_awaited(g) ? REST_SHORT : REST_LEAST) : fmin(1.5 * rest, REST_MOST);
         g->link->rest(g->link, rest);
     }
     const bool bad = g->exchange && asgdi_exchange_stage(g->exchange) > ASGDI_FINISHED;

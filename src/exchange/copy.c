@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "exchange/rows.h"
 
 enum {
     BLOCK_LEAST = 1 << 11, /* floats */
@@ -19,7 +20,6 @@ enum {
     RAREST      = 1024,    /* rounds between exchanges of rare rows */
     WINDOW      = 4 << 20, /* bytes under way to one owner */
     A_TICK      = 16,      /* blocks read in one */
-    ALIKE       = 128,     /* floats compared at once */
 };
 
 /* ---- blocks ---- */
@@ -86,8 +86,22 @@ static asgd_status lay_out(asgdi_exchange *x)
     return ASGD_OK;
 }
 
+/* Parts of a row that are not sent, or that do not weigh what others do. */
+static void look_at_parts(asgdi_exchange *x)
+{
+    const asgdk_slots *s = &x->p->slots;
+    x->derives           = s->w == ASGDK_DERIVED;
+    x->whole             = x->c.merging != ASGDI_MERGE_MEAN && s->w != ASGDK_MEAN;
+    for (uint32_t i = 0; i < s->merged; i++) {
+        x->derives |= s->slot[i] == ASGDK_DERIVED;
+        x->whole &= s->slot[i] != ASGDK_MEAN;
+    }
+    x->whole &= !x->derives;
+}
+
 asgd_status asgdi_copy_new(asgdi_exchange *x)
 {
+    look_at_parts(x);
     ASGD_TRY(lay_out(x));
     uint32_t rows = 0;
     for (uint32_t i = 0; i < x->n_blocks; i++) {
@@ -176,40 +190,17 @@ static bool subtract(size_t n, const float *restrict w, const float *restrict wa
     return differs != 0;
 }
 
-uint16_t asgdi_x_scale(const asgdi_exchange *x, const asgdi_block *b, const float *row)
-{
-    const uint32_t pad = x->p->table[b->table].pad;
-    float          sum = 0;
-    uint32_t       bits;
-    for (uint32_t c = 0; c < pad; c++) sum += row[x->p->slots.scale * pad + c];
-    memcpy(&bits, &sum, sizeof bits);
-    return (uint16_t)(bits >> 16);
-}
-
-/* W - S of the rows that differ: rows1 [n], x1 [n][stride].  Most rows of a large table are as they were, which is
- * seen fastest of several at once. */
-static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
+/* The same of parts of which some are not sent. */
+static uint32_t differ_in_parts(asgdi_exchange *x, const asgdi_block *b, float factor, float dust)
 {
     const uint32_t pad = x->p->table[b->table].pad, stride = b->stride;
-    const uint32_t few    = stride < ALIKE ? ALIKE / stride : 1;
-    const float   *s      = asgdi_x_s(x, b);
-    const float    factor = x->c.merging == ASGDI_MERGE_ELASTIC ? (float)x->c.elastic : 1;
-    /* W + (M' - (S + d)) is M' but for its last bits: those alone are not worth a delta, until the end */
-    const float dust = x->stage == ASGDI_TRAINING ? 0x1p-22f : 0;
-    uint32_t    n = 0, alike = 0; /* rows up to there are */
-    x->read(x->user, b->table, b->first, b->rows, x->x3);
+    const float   *s = asgdi_x_s(x, b);
+    uint32_t       n = 0;
     for (uint32_t r = 0; r < b->rows; r++) {
         const float *w = x->x3 + (size_t)r * stride, *was = s + (size_t)r * stride;
-        float       *d = x->x1 + (size_t)n * stride;
-        if (r >= alike && r % few == 0) {
-            const uint32_t m = b->rows - r < few ? b->rows - r : few;
-            if (memcmp(w, was, (size_t)m * stride * sizeof *w) == 0) alike = r + m;
-        }
-        if (r < alike) {
-            r = alike - 1;
-            continue;
-        }
-        bool differs = false;
+        float       *d       = x->x1 + (size_t)n * stride;
+        bool         differs = false;
+        if (memcmp(w, was, stride * sizeof *w) == 0) continue;
         for (uint32_t part = 0; part * pad < stride; part++) {
             const uint32_t at = part * pad;
             if (derived(x, part))
@@ -217,10 +208,26 @@ static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
             else
                 differs |= subtract(pad, w + at, was + at, factor, dust, d + at);
         }
-        if (!differs) continue;
-        if (asgdi_x_shortens(x)) x->scale1[n] = asgdi_x_scale(x, b, was);
-        x->rows1[n++] = r;
+        x->rows1[n] = r;
+        n += differs;
     }
+    return n;
+}
+
+/* W - S of the rows that differ: rows1 [n], x1 [n][stride], scale1 [n]. */
+static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
+{
+    const float *s      = asgdi_x_s(x, b);
+    const float  factor = x->c.merging == ASGDI_MERGE_ELASTIC ? (float)x->c.elastic : 1;
+    /* W + (M' - (S + d)) is M' but for its last bits: those alone are not worth a delta, until the end */
+    const float dust = x->stage == ASGDI_TRAINING ? 0x1p-22f : 0;
+    x->read(x->user, b->table, b->first, b->rows, x->x3);
+    const uint32_t n =
+        x->derives ? differ_in_parts(x, b, factor, dust)
+                   : asgdi_rows_differ(b->stride, b->rows, x->x3, s, factor, dust, x->rows1, x->x1);
+    if (!asgdi_x_shortens(x)) return n;
+    for (uint32_t i = 0; i < n; i++)
+        x->scale1[i] = asgdi_x_scale(x, b, s + (size_t)x->rows1[i] * b->stride);
     return n;
 }
 

@@ -108,6 +108,7 @@ typedef struct asgdi_master {
     /* the guard's.  good: what to go back to; next: what will be that when it has stood the test of another while */
     float   *good, *next;                  /* [rows][stride] */
     uint64_t good_examples, next_examples; /* that they have learnt from */
+    uint64_t good_count, next_count;       /* versions that they are */
     uint64_t undone; /* examples that count as included and are not, as it went back */
     uint64_t state;  /* number of the good state that `next` was taken for */
     uint32_t back;   /* times that it has gone back, in this process or in owners before it */
@@ -263,7 +264,8 @@ struct asgdi_exchange {
     uint64_t *vectors;                /* of all blocks: [blocks][2][size] */
     float    *x1, *x2, *x3; /* scratch, [most_floats]; x3: W as it is read, and rough.c's */
     uint32_t *rows1, *rows2;
-    uint16_t *scale1; /* [rows] of a block: of rows1, see wire's scales */
+    uint16_t *scale1;         /* [rows] of a block: of rows1, see wire's scales */
+    bool      derives, whole; /* some part of a row is not sent; all weigh the same */
     /* [rows] of a block; == entered: the last delta found the row as its sender had it */
     uint64_t *expected, entered;
 
@@ -339,7 +341,16 @@ static inline float *asgdi_x_s(const asgdi_exchange *x, const asgdi_block *b)
 }
 /* Of a row: the sum of what every step is divided by the root of, to 8 bits (bf16).  A delta tells that of S, for the
  * owner to see how much of it others have added meanwhile. */
-uint16_t           asgdi_x_scale(const asgdi_exchange *x, const asgdi_block *b, const float *row);
+static inline uint16_t asgdi_x_scale(const asgdi_exchange *x, const asgdi_block *b,
+                                     const float *row)
+{
+    const uint32_t pad = x->p->table[b->table].pad;
+    float          sum = 0;
+    uint32_t       bits;
+    for (uint32_t c = 0; c < pad; c++) sum += row[x->p->slots.scale * pad + c];
+    memcpy(&bits, &sum, sizeof bits);
+    return (uint16_t)(bits >> 16);
+}
 static inline bool asgdi_x_shortens(const asgdi_exchange *x)
 {
     return x->c.shorten && x->p->slots.scale && x->c.merging == ASGDI_MERGE_DELTA;

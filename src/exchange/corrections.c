@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "exchange/rows.h"
 
 static void free_fixes(asgdi_fixes *f)
 {
@@ -120,16 +121,33 @@ static bool correction(const asgdi_exchange *x, size_t n, float *s, const float 
     return d && !m && unlisted == DROPPED ? take_back(n, d, c) : any;
 }
 
+/* S += d of rows from the i-th on that are before row `to`; returns the first that is not. */
+ASGDI_INLINE uint32_t take_in(const uint32_t stride, uint32_t i, uint32_t n, uint32_t to,
+                              const uint32_t *row, const float *restrict d, float *restrict s)
+{
+    for (; i < n && row[i] < to; i++) {
+        float *restrict at = s + (size_t)row[i] * stride;
+        for (uint32_t c = 0; c < stride; c++) at[c] += d[(size_t)i * stride + c];
+    }
+    return i;
+}
+
 /* rows1, x1 [n1]: what was sent; rows2, x2 [n2]: what the master has now, of rows that changed. */
 static void correct(asgdi_exchange *x, asgdi_block *b, uint32_t n1, uint32_t n2, bool replace,
                     asgdi_unlisted unlisted)
 {
     const uint32_t number = (uint32_t)(b - x->block), stride = b->stride;
-    const uint32_t most = n1 + n2 < b->rows ? n1 + n2 : b->rows;
+    const uint32_t most  = n1 + n2 < b->rows ? n1 + n2 : b->rows;
+    const bool     plain = unlisted == ADDED && !replace && x->c.merging != ASGDI_MERGE_ELASTIC;
     float         *s = asgdi_x_s(x, b), *by = buffer(x, (size_t)most * stride);
     if (!by || !add_fix(x, number, by)) return;
     uint32_t i = 0, j = 0, n = 0;
     while (i < n1 || j < n2) {
+        if (plain && i < n1) { /* rows that came in as they were sent, which most did */
+            const uint32_t to = j < n2 ? x->rows2[j] : UINT32_MAX;
+            ASGDI_BY_STRIDE(i =, stride, take_in, i, n1, to, x->rows1, x->x1, s)
+            if (i == n1 && j == n2) break;
+        }
         const uint32_t r1  = i < n1 ? x->rows1[i] : UINT32_MAX,
                        r2  = j < n2 ? x->rows2[j] : UINT32_MAX;
         const uint32_t row = r1 < r2 ? r1 : r2;
@@ -154,6 +172,23 @@ static void correct(asgdi_exchange *x, asgdi_block *b, uint32_t n1, uint32_t n2,
         asgdi_free(by);
         x->under_way--;
     }
+}
+
+/* The same once the workers have stopped, for W will be made from the masters: S alone follows. */
+static void follow_last(asgdi_exchange *x, const asgdi_block *b, uint32_t n1, uint32_t n2,
+                        asgdi_unlisted unlisted)
+{
+    const uint32_t stride = b->stride;
+    float         *s      = asgdi_x_s(x, b);
+    uint32_t       i      = 0;
+    for (uint32_t j = 0; j <= n2; j++) {
+        const uint32_t to = j < n2 ? x->rows2[j] : UINT32_MAX;
+        if (unlisted == ADDED) ASGDI_BY_STRIDE(i =, stride, take_in, i, n1, to, x->rows1, x->x1, s)
+        if (j == n2) break;
+        while (i < n1 && x->rows1[i] <= to) i++;
+        memcpy(s + (size_t)to * stride, x->x2 + (size_t)j * stride, stride * sizeof *s);
+    }
+    x->under_way--;
 }
 
 void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
@@ -216,7 +251,11 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         asgdi_master_unseen(x, b);
     else
         b->safe_mark = b->read_mark; /* it is in the owner's master and in this process's S */
-    correct(x, b, n1, n2, verdict == ASGDI_QUARANTINED, said != verdict ? ADDED : DROPPED);
+    const asgdi_unlisted unlisted = said != verdict ? ADDED : DROPPED;
+    if (x->round_stage == ASGDI_FLUSHING && x->c.merging != ASGDI_MERGE_ELASTIC)
+        follow_last(x, b, n1, n2, unlisted);
+    else
+        correct(x, b, n1, n2, verdict == ASGDI_QUARANTINED, unlisted);
 }
 
 /* All of W goes back at once, or workers would compute with what goes together with nothing. */

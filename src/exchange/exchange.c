@@ -181,11 +181,16 @@ static void join(asgdi_exchange *x)
     x->beat_now = true;
 }
 
+static const double STRETCH =
+    4; /* times, that a lead grows at the most as the learning rate falls */
+
 uint64_t asgdi_x_lead(const asgdi_exchange *x)
 {
     const uint64_t ahead = asgdi_watch_ahead(x);
     if (ahead == 0 || x->c.clock == ASGDI_CLOCK_SYNC) return UINT64_MAX;
-    if (x->c.ahead_root == 0) return ahead;
+    if (x->c.ahead_root == 0) /* shorter steps take so many more to go as far */
+        return x->progress.lr > 0 ? (uint64_t)(fmin(STRETCH, 1 / x->progress.lr) * (double)ahead)
+                                  : ahead;
     const double root =
         x->c.ahead_root * sqrt((double)x->learnt) * (double)ahead / (double)x->c.ahead;
     if (root >= (double)ahead) return ahead;

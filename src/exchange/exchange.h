@@ -91,7 +91,8 @@ typedef struct asgdi_progress {
     uint64_t     updates, examples; /* entered into W, by this process */
     double       rate;              /* examples/s, about */
     double       cost;              /* seconds of a core that exchanging has taken so far */
-    asgdi_losses losses;            /* so far; for the guard */
+    double       lr;     /* what steps are multiplied by now, of what they are at the most; 0: 1 */
+    asgdi_losses losses; /* so far; for the guard */
 } asgdi_progress;
 
 /* Reads rows first..first+n-1 of a table as they are now, w and merged slots: to [n][stride]. */

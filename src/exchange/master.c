@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "base/mem.h"
+#include "exchange/rows.h"
 
 asgdi_master *asgdi_master_new(asgdi_exchange *x, const asgdi_block *b)
 {
@@ -106,20 +107,29 @@ void asgdi_master_is_good(const asgdi_exchange *x, asgdi_block *b)
     memcpy(m->good, m->m, bytes);
     memcpy(m->next, m->m, bytes);
     m->good_examples = m->next_examples = examples_in(x, m);
-    m->state                            = x->watch.state;
+    m->good_count = m->next_count = m->version.count;
+    m->state                      = x->watch.state;
 }
 
-/* What was taken last has stood the test; what the master is now is to. */
+/* What was taken last has stood the test; what the master is now is to.  Of the older copy, which makes room for that, only
+ * rows that have changed since are renewed: most of a large table are not touched between two states. */
 static void is_next(const asgdi_exchange *x, asgdi_block *b)
 {
-    asgdi_master *m   = b->master;
-    float        *was = m->good;
-    m->good           = m->next;
-    m->good_examples  = m->next_examples;
-    m->next           = was;
-    m->next_examples  = examples_in(x, m);
-    m->state          = x->watch.state;
-    memcpy(m->next, m->m, asgdi_x_floats(b) * sizeof(float));
+    asgdi_master  *m     = b->master;
+    float         *was   = m->good;
+    const uint64_t count = m->good_count;
+    m->good              = m->next;
+    m->good_examples     = m->next_examples;
+    m->good_count        = m->next_count;
+    m->next              = was;
+    m->next_examples     = examples_in(x, m);
+    m->next_count        = m->version.count;
+    m->state             = x->watch.state;
+    if (m->version.count == count) return;
+    for (uint32_t r = 0; r < b->rows; r++) {
+        const size_t at = (size_t)r * b->stride;
+        if (m->changed[r] > count) memcpy(was + at, m->m + at, b->stride * sizeof(float));
+    }
 }
 
 /* In stage FETCHING others may have the master already: it stays as it is. */
@@ -202,16 +212,20 @@ static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t
 {
     const asgdi_master *m     = b->master;
     const asgdi_shape   shape = asgdi_x_shape(x, b);
-    uint32_t            n = 0, k = 0;
+    const uint64_t     *known = verdict & ASGDI_AS_EXPECTED ? x->expected : NULL;
+    uint32_t            n     = 0;
     asgdi_writer        w;
-    for (uint32_t r = 0; r < b->rows; r++) {
+    for (uint32_t k = 0, r = 0; n_also > 0 && r < b->rows; r++) {
         while (k < n_also && also[k] < r) k++;
         if (m->changed[r] <= count && !(k < n_also && also[k] == r)) continue;
-        if (verdict & ASGDI_AS_EXPECTED && x->expected[r] == x->entered) continue;
+        if (known && known[r] == x->entered) continue;
         memcpy(x->x2 + (size_t)n * b->stride, m->m + (size_t)r * b->stride,
                b->stride * sizeof(float));
         x->rows2[n++] = r;
     }
+    if (n_also == 0)
+        n = asgdi_rows_gather(b->stride, b->rows, m->m, m->changed, count, known, x->entered,
+                              x->rows2, x->x2);
     if (!asgdi_x_frame(x, ASGDI_REPLY, asgdi_reply_room(x, b, n), &w)) return;
     asgdi_put_u32(&w, (uint32_t)(b - x->block));
     asgdi_put_u64(&w, seq);
@@ -352,8 +366,8 @@ static void count_verdict(asgdi_exchange *x, asgdi_verdict v)
 /* The steps that a delta is made of were divided by the root of G0 + what they added to it, d.  Had they known what others
  * have added since, they would have been divided by that of G1 + d: so many small steps of all, from one point on, do
  * not add up to one that is too long.  scale: that of G0. */
-static float shorten(const asgdi_exchange *x, const asgdi_block *b, const float *row,
-                     const float *d, uint16_t scale)
+static inline float shorten(const asgdi_exchange *x, const asgdi_block *b, const float *row,
+                            const float *d, uint16_t scale)
 {
     const uint32_t pad = x->p->table[b->table].pad, from = x->p->slots.scale * pad;
     const uint32_t bits = (uint32_t)scale << 16;
@@ -365,6 +379,53 @@ static float shorten(const asgdi_exchange *x, const asgdi_block *b, const float 
     }
     const float had = g0 + added, has = g1 + added;
     return has > had && had > 0 ? sqrtf(had / has) : 1;
+}
+
+static uint16_t scale_at(const uint8_t *scales, uint32_t i)
+{
+    uint16_t scale;
+    memcpy(&scale, scales + (size_t)i * sizeof scale, sizeof scale);
+    return scale;
+}
+
+/* rows1, x1 [n] into the master.  An x1 that is made shorter stays so. */
+static void add_parts(asgdi_exchange *x, const asgdi_block *b, uint32_t n, uint64_t count,
+                      float weight, const uint8_t *scales)
+{
+    asgdi_master  *m         = b->master;
+    const uint32_t processes = asgdi_set_count(x->in);
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t row   = x->rows1[i];
+        const bool     alone = m->changed[row] <= count;
+        float         *to = m->m + (size_t)row * b->stride, *d = x->x1 + (size_t)i * b->stride;
+        if (scales && !alone) {
+            const float f = shorten(x, b, to, d, scale_at(scales, i));
+            for (uint32_t c = 0; c < x->p->table[b->table].pad; c++) d[c] *= f;
+        }
+        add_row(x, b, to, d, weight, processes);
+        x->expected[row] = alone ? x->entered : 0;
+        m->changed[row]  = m->version.count;
+    }
+}
+
+/* The same where all parts of a row weigh the same. */
+ASGDI_INLINE void add_whole(const uint32_t stride, asgdi_exchange *x, const asgdi_block *b,
+                            uint32_t n, uint64_t count, float weight, const uint8_t *scales)
+{
+    asgdi_master  *m   = b->master;
+    const uint32_t pad = x->p->table[b->table].pad;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t row   = x->rows1[i];
+        const bool     alone = m->changed[row] <= count;
+        float *restrict to = m->m + (size_t)row * stride, *restrict d = x->x1 + (size_t)i * stride;
+        if (scales && !alone) {
+            const float f = shorten(x, b, to, d, scale_at(scales, i));
+            for (uint32_t c = 0; c < pad; c++) d[c] *= f;
+        }
+        for (uint32_t c = 0; c < stride; c++) to[c] += weight * d[c];
+        x->expected[row] = alone ? x->entered : 0;
+        m->changed[row]  = m->version.count;
+    }
 }
 
 static void count_tau(asgdi_exchange *x, uint64_t tau)
@@ -400,24 +461,12 @@ static unsigned enter(asgdi_exchange *x, const asgdi_block *b, uint32_t n, uint6
         add_outer(x, b, n, x->rows1, x->x1, weight);
         return v;
     }
-    const uint32_t processes = asgdi_set_count(x->in);
-    const bool     plain     = is_plain(x, b, weight);
     x->entered++;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t row   = x->rows1[i];
-        const bool     alone = m->changed[row] <= count;
-        float         *to = m->m + (size_t)row * b->stride, *d = x->x1 + (size_t)i * b->stride;
-        if (scales && !alone) {
-            uint16_t scale;
-            memcpy(&scale, scales + i * sizeof scale, sizeof scale);
-            const float f = shorten(x, b, to, d, scale);
-            for (uint32_t c = 0; c < x->p->table[b->table].pad; c++) d[c] *= f;
-        }
-        add_row(x, b, to, d, weight, processes);
-        x->expected[row] = alone ? x->entered : 0;
-        m->changed[row]  = m->version.count;
-    }
-    return plain ? v | ASGDI_AS_EXPECTED : v;
+    if (x->whole)
+        ASGDI_BY_STRIDE(, b->stride, add_whole, x, b, n, count, weight, scales)
+    else
+        add_parts(x, b, n, count, weight, scales);
+    return is_plain(x, b, weight) ? v | ASGDI_AS_EXPECTED : v;
 }
 
 /* ---- synchronous rounds (with backup processes: Chen, Monga, Bengio, Jozefowicz 2016) ---- */

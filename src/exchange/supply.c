@@ -178,7 +178,9 @@ static void request(asgdi_exchange *x)
                  soon  = fmax(x->progress.rate * early, (double)x->c.at_hand);
     const bool want    = x->stage == ASGDI_TRAINING && !x->ending && s->n_pending < room &&
                       (s->left == 0 || (double)s->left < soon);
-    if (s->requested || x->now < s->retry_at || (!want && s->unreported.n == 0)) return;
+    if (s->requested) return;
+    /* one that was refused is not repeated at once; that something is safe now may be what all wait for */
+    if (s->unreported.n == 0 && (!want || x->now < s->retry_at)) return;
     uint8_t bytes[REPORT_ROOM];
     size_t  n = 0; /* as many as a message holds */
     (void)asgdi_ranges_put(&s->unreported, bytes, sizeof bytes, &n);

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-enum { PROCESSES = 2 };
+enum { PROCESSES = 2, ROWS = 8 };
 
 typedef struct pair {
     asgdi_params    p[PROCESSES];
@@ -25,7 +25,7 @@ static void begin(pair *s, asgd_rule_kind rule, const asgdi_exchange_config *wit
 {
     *s = (pair){0};
     for (uint32_t q = 0; q < PROCESSES; q++) {
-        asgd_table            table  = {.name = "w", .rows = 1, .dim = 1};
+        asgd_table            table  = {.name = "w", .rows = ROWS, .dim = 1};
         asgdi_exchange_config config = *with;
         config.self                  = q;
         config.size                  = PROCESSES;
@@ -190,6 +190,65 @@ static void what_cannot_work_is_refused(void **state)
     asgdi_params_free(&p);
 }
 
+/* Where it does not grow with the root, it grows as steps get shorter, up to four times. */
+static void the_lead_grows_as_steps_get_shorter(void **state)
+{
+    (void)state;
+    static const struct {
+        double lr, lead;
+    } at[] = {{0, 100}, {1, 100}, {0.5, 200}, {0.4, 250}, {0.25, 400}, {1e-9, 400}};
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        pair                        s;
+        const asgdi_exchange_config config = {.ahead = 100};
+        begin(&s, ASGD_RULE_sgd, &config);
+        s.told[1].lr = at[i].lr;
+        settle(&s);
+        assert_int_equal(asgdi_exchange_allowance(s.x[1]), at[i].lead);
+        end(&s);
+    }
+}
+
+/* Windows of losses that process 1 has had. */
+static void report(pair *s, int windows, double loss, bool bad)
+{
+    enum { WINDOW = 100 };
+    for (int i = 0; i < windows; i++) {
+        asgdi_losses *l = &s->told[1].losses;
+        l->examples += WINDOW;
+        l->weight += WINDOW;
+        l->loss += WINDOW * loss;
+        l->first = 1;
+        if (bad) l->bad += WINDOW;
+        s->now += 2; /* signs of life tell them */
+        settle(s);
+    }
+}
+
+/* Each good state has one row more; the last but one is what all go back to, and all of it. */
+static void what_was_good_comes_back(void **state)
+{
+    (void)state;
+    pair                        s;
+    const asgdi_exchange_config config = {.local_steps = 1, .guard = 100};
+    begin(&s, ASGD_RULE_sgd, &config);
+    settle(&s);
+    for (int k = 0; k < ROWS; k++) {
+        s.p[1].table[0].master[(size_t)k * s.p[1].table[0].stride] = (float)(k + 1);
+        s.told[1].updates++;
+        s.told[1].examples++;
+        settle(&s);
+        report(&s, 4, 0.5, false);
+    }
+    assert_int_equal(asgdi_exchange_interventions(s.x[0]), 0);
+    report(&s, 4, 0.5, true);
+    assert_int_equal(asgdi_exchange_interventions(s.x[0]), 3);
+    for (uint32_t q = 0; q < PROCESSES; q++)
+        for (int k = 0; k < ROWS; k++)
+            assert_true(s.p[q].table[0].master[(size_t)k * s.p[q].table[0].stride] ==
+                        (float)(k + 1 < ROWS ? k + 1 : 0));
+    end(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +256,8 @@ int main(void)
         cmocka_unit_test(alone_is_exact),
         cmocka_unit_test(the_lead_grows_with_the_root),
         cmocka_unit_test(what_cannot_work_is_refused),
+        cmocka_unit_test(what_was_good_comes_back),
+        cmocka_unit_test(the_lead_grows_as_steps_get_shorter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -503,7 +503,8 @@ static void nap(double seconds)
  * recently something moved.  Sleeping an eighth of the time that nothing has moved adds as much to the wait. */
 static void rest(asgdi_link *l, double seconds)
 {
-    static const double LEAST = 20e-6, MOST = 2e-3;
+    static const double MOST  = 2e-3;
+    const double        least = seconds / 2;
     mpi_link           *m     = mine(l);
     const double        until = now() + seconds;
     for (;;) {
@@ -511,7 +512,7 @@ static void rest(asgdi_link *l, double seconds)
         const double t = now();
         if (m->ready || !(t < until)) return;
         double pause = (t - m->moved) / 8;
-        if (pause < LEAST) pause = LEAST;
+        if (pause < least) pause = least;
         if (pause > MOST) pause = MOST;
         nap(pause < until - t ? pause : until - t);
     }
