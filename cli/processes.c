@@ -6,6 +6,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "processes.h"
 
+#include "exchange/mpi/launcher.h"
 #include "opts.h"
 
 #include <stdlib.h>
@@ -43,6 +44,10 @@ int processes_open(asgd_group **g, const cli_options *o)
         return CLI_OK;
     }
     const asgd_status s = asgd_group_open(g, "mpi");
+    if (s == ASGD_ELOST && asgdi_has_launcher()) { /* all say so, to one who speaks for all */
+        asgdi_tell_launcher_start(ASGDI_LAUNCH_STUCK);
+        return CLI_FAILED;
+    }
     if (s != ASGD_OK) return cli_status(s);
     cli_speak_as(asgd_group_process(*g), asgd_group_size(*g), asgd_group_host(*g));
     return CLI_OK;

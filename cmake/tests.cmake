@@ -114,6 +114,7 @@ if(openmpi IN_LIST ASGD_MPI_KINDS) # which survives
     endforeach()
   endforeach()
   asgd_mpi_test(openmpi.tcp_traffic openmpi 4 4 0 traffic)
+  asgd_mpi_test(openmpi.die_once openmpi 3 3 0 die-once)
   set_property(TEST mpi.openmpi.tcp_traffic APPEND PROPERTY ENVIRONMENT "TRANSPORT=tcp")
   asgd_mpi_test(openmpi.launcher openmpi launcher)
 endif()

@@ -61,8 +61,10 @@ struct asgd_group {
     double          rate_over; /* seconds of work that it is to be measured over next */
     uint64_t        rate_done; /* examples */
     uint32_t        lost, turns_over;
-    double          here_at; /* when the others are to be told next that it is there */
-    double          stood;   /* seconds, of the last standstill */
+    double          here_at;     /* when the others are to be told next that it is there */
+    double          turned;      /* when the last turn was; 0: none */
+    double          stood_still; /* seconds between two turns, at the most, since the last run */
+    double          stood;       /* seconds, of the last standstill */
 };
 
 /* ---- what workers have done ---- */
@@ -122,7 +124,7 @@ static void look_at_workers(asgd_group *g, double now)
 {
     asgdi_run     *r     = g->driven->run;
     const bool     ended = workers_ended(g); /* before their last progress is looked at */
-    asgdi_progress p     = {.cost = g->cost};
+    asgdi_progress p     = {.cost = g->cost, .stood_still = g->stood_still};
     asgdi_range    done;
     for (uint32_t i = 0; i < r->workers; i++) {
         asgdi_worker *w = &r->worker[i];
@@ -354,6 +356,7 @@ static void let_go(asgd_group *g)
                                asgdi_exchange_done_set(g->exchange)); /* or less is known */
     g->driven         = NULL;
     g->reader->access = NULL;
+    g->stood_still    = 0;
     atomic_store_explicit(&g->joint, NULL, memory_order_relaxed);
     asgdi_store_release(&j->let_go, 1);
 }
@@ -386,6 +389,9 @@ static bool turn(asgd_group *g)
     double       now  = asgdi_now();
     asgdi_joint *j    = atomic_load_explicit(&g->joint, memory_order_acquire);
     bool         busy = false;
+    /* it was stopped, or starved; what happens in a run its exchange sees by itself */
+    if (!g->driven && g->turned > 0) g->stood_still = fmax(g->stood_still, now - g->turned);
+    g->turned = now;
     if (j && !g->driven && is_free(g)) begin(g, j);
     busy = receive(g, now);
     if (!g->driven) tell_here(g, now);

@@ -93,6 +93,9 @@ typedef struct asgdi_progress {
     double       cost;              /* seconds of a core that exchanging has taken so far */
     double       lr;     /* what steps are multiplied by now, of what they are at the most; 0: 1 */
     asgdi_losses losses; /* so far; for the guard */
+    /* seconds that it stood still at a time, at the most, before it was told for the first time: others may have
+     * heard of this process already, and given it up */
+    double stood_still;
 } asgdi_progress;
 
 /* Reads rows first..first+n-1 of a table as they are now, w and merged slots: to [n][stride]. */

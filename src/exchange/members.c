@@ -10,7 +10,9 @@
  *  - frames about blocks and leases count only between processes that are in the same view;
  *  - who takes over a dead process's blocks or queue serves nobody before every member of the view has told it
  *    what it holds (takeover.c, supply.c), and by answering has left all earlier views;
- *  - who learns that the others go on without it stops.
+ *  - who learns that the others go on without it stops;
+ *  - so does who was away itself, stopped or starved, and since it is back hears nothing from one of the others: that
+ *    one may have given it up, and nothing of a process that was given up is listened to or answered.
  * If processes are cut in two, both sides go on; when they meet again the smaller one stops. */
 #include "exchange/core.h"
 
@@ -48,6 +50,15 @@ static void go_out(asgdi_exchange *x, uint32_t by)
         "process %u was given up by the others (told by process %u): it had not been heard of for "
         "longer than dead_after, %g s; they go on without it",
         x->c.self, by, x->c.dead_after);
+}
+
+static void go_out_after_absence(asgdi_exchange *x, uint32_t silent)
+{
+    x->stage = ASGDI_OUT;
+    snprintf(x->why, sizeof x->why,
+             "process %u stood still for a while, and has not heard of process %u since: the "
+             "others have given it up, it seems, and go on without it",
+             x->c.self, silent);
 }
 
 static void change_view(asgdi_exchange *x, uint64_t view, asgdi_set in)
@@ -279,17 +290,37 @@ void asgdi_members_start(asgdi_exchange *x)
     for (uint32_t q = 0; q < x->c.size; q++) x->peer[q].patience = x->c.resend;
 }
 
+/* Links give a process's frames up together with it, so who was given up while it was away is never told.  Others
+ * that have not given it up are heard of soon.  Whether one that is not is dead cannot be told: were it
+ * not, to go on would be to train the same model a second time, and to save it over the other's. */
+static bool given_up(const asgdi_exchange *x, const asgdi_peer *p)
+{
+    /* what they sent before they gave it up comes first, but not for long */
+    return x->away && p->heard <= x->back_at + x->c.dead_after / 2;
+}
+
 void asgdi_members_tick(asgdi_exchange *x)
 {
     if (!x->ticked || x->now - x->last_tick > x->c.dead_after / 2) {
         /* this process itself was away: what was sent meanwhile is still to be read */
         for (uint32_t q = 0; q < x->c.size; q++) x->peer[q].heard = x->now;
+        x->away    = x->ticked || x->progress.stood_still > x->c.dead_after / 2;
+        x->back_at = x->now;
     }
     for (uint32_t q = 0; q < x->c.size; q++) {
         const asgdi_peer *p = &x->peer[q];
         if (q == x->c.self || !asgdi_set_has(&x->in, q)) continue;
         const double wait = p->known ? x->c.dead_after : x->c.join_seconds;
-        if (x->now - p->heard > wait) asgdi_set_add(&x->suspected, q);
+        if (x->now - p->heard <= wait) {
+            /* suspicions do not travel yet: one that was kept would come up when it is long back */
+            if (x->stage == ASGDI_JOINING) asgdi_set_take(&x->suspected, q);
+            continue;
+        }
+        if (given_up(x, p)) {
+            go_out_after_absence(x, q);
+            return;
+        }
+        asgdi_set_add(&x->suspected, q);
     }
     if ((x->apart || !asgdi_set_empty(x->suspected)) &&
         asgdi_set_lowest(asgdi_set_without(x->in, x->suspected)) == x->c.self)

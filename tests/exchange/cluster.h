@@ -89,6 +89,10 @@ static inline void send_all(cluster *c, uint32_t q)
     asgdi_frame *f;
     uint32_t     to, n = 0;
     while ((f = asgdi_exchange_send(c->member[q].x, &to))) {
+        if (to < c->c.size && c->c.drops && c->member[q].lost[to]) {
+            asgdi_frame_free(f);
+            continue;
+        }
         if (to < c->c.size && to != q && ++n < MOST_AT_ONCE) {
             asgdi_simnet_send(c->net, q, to, f);
             continue;
@@ -204,14 +208,16 @@ static inline void member_step(cluster *c, uint32_t q)
     m->steps++;
     receive_all(m, now);
     if (!c->c.late) tell_done(m, 0);
-    asgdi_progress p = {.updates  = m->updates,
-                        .examples = m->n_done,
-                        .rate     = member_rate(c, q),
-                        .cost     = (double)m->steps * c->c.step_cost,
-                        .losses   = m->losses};
+    asgdi_progress p = {.updates     = m->updates,
+                        .examples    = m->n_done,
+                        .rate        = member_rate(c, q),
+                        .cost        = (double)m->steps * c->c.step_cost,
+                        .losses      = m->losses,
+                        .stood_still = m->stood_still};
     asgdi_exchange_tick(m->x, now, &p);
+    if (c->c.drops) see_lost(c, q); /* what it sends to those now is dropped with them */
     send_all(c, q);
-    see_lost(c, q);
+    if (!c->c.drops) see_lost(c, q);
     take_corrections(c, q);
     see_snapshot(c, q);
     see_stage(c, q);
@@ -274,7 +280,7 @@ static inline void member_event(cluster *c, uint32_t q, asgdi_simnet_event e)
     member  *m    = &c->member[q];
     uint64_t luck = draw_bits(c->c.seed, STREAM_STEP + ((q + 1 + MOST_PROCESSES) << 8), m->drawn++);
     double   wait = c->c.tick * (double)asgdi_uniform(luck);
-    if (e.frame && cluster_now(c) < m->reads_until) {
+    if (e.frame && (cluster_now(c) < m->reads_until || (c->c.drops && m->lost[e.from]))) {
         asgdi_frame_free(e.frame);
     } else if (e.frame) {
         m->inbox[m->in_inbox++] = e;
@@ -286,10 +292,14 @@ static inline void member_event(cluster *c, uint32_t q, asgdi_simnet_event e)
         }
     } else if (e.what == ALARM_TICK) {
         if (cluster_now(c) < m->reads_until) {
+            if (m->told_at > 0) m->stood_still = fmax(m->stood_still, cluster_now(c) - m->told_at);
+            m->told_at = cluster_now(c);
             tell_here(c, q);
             asgdi_simnet_alarm(c->net, q, cluster_now(c) + c->c.exchange.heartbeat, ALARM_TICK);
             return;
         }
+        if (m->told_at > 0 && m->steps == 0)
+            m->stood_still = fmax(m->stood_still, cluster_now(c) - m->told_at);
         asgdi_simnet_alarm(c->net, q, cluster_now(c) + c->c.tick / 2 + wait, ALARM_TICK);
         member_step(c, q);
     } else if (e.what == ALARM_SOON) {

@@ -265,6 +265,18 @@ static inline void roll_flavour(dice *d, cluster_config *c)
     }
 }
 
+/* Some process may stand still before it has said anything, and be given up, and never be told: it cannot know that. */
+static inline bool may_sleep_in(const cluster_config *c)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < c->n_faults; i++) {
+        const fault *f = &c->fault[i];
+        any = any || (f->kind == FAULT_PAUSE && f->lasts > c->exchange.join_seconds / 2 &&
+                      f->stage == ASGDI_JOINING);
+    }
+    return any;
+}
+
 static inline seed_kind scenario(uint64_t seed, cluster_config *c)
 {
     dice            d = {.seed = seed};
@@ -291,6 +303,8 @@ static inline seed_kind scenario(uint64_t seed, cluster_config *c)
     c->net = (asgdi_simnet_config){.size = c->size, .seed = seed, .delay = 0.001, .ordered = true};
     if (roll_is(&d, 0.2)) c->net.rate = roll_log(&d, 2e5, 1e8);
     roll_faults(&d, c, k);
+    c->drops = draw_bits(seed, STREAM_LOSS, 2) % 2;
+    if (c->drops && may_sleep_in(c)) c->may_split = true;
     c->patience = 30;
     c->longest  = 1000;
     return k;

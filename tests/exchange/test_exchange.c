@@ -37,6 +37,41 @@ static void test_least(void **state)
     }
 }
 
+/* A process that is stopped while it still reads its data, and given up: its exchange, which begins after that, sees
+ * no gap in time, and has to be told. */
+static void test_stopped_while_reading(void **state)
+{
+    (void)state;
+    static cluster c;
+    uint32_t       runs = 0, out = 0;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        cluster_config config;
+        scenario(seed * KINDS + KIND_NONE, &config);
+        if (config.size < 3) continue;
+        config.reading    = 4;
+        config.drops      = true;
+        config.may_be_out = true;
+        config.n_faults   = 1;
+        assert_true(cluster_new(&c, &config));
+        uint32_t reads = 0; /* until after it is stopped */
+        while (reads < config.size && c.member[reads].reads_until < 1) reads++;
+        if (reads < config.size) {
+            c.c.fault[0]            = (fault){.kind  = FAULT_PAUSE,
+                                              .stage = ASGDI_JOINING,
+                                              .after = 0.5,
+                                              .lasts = 2 * config.exchange.dead_after};
+            c.c.fault[0].who[reads] = 1;
+            cluster_run(&c);
+            cluster_check(&c); /* nobody is to finish without the others */
+            if (c.wrong[0]) fail_msg("seed %llu: %s", (unsigned long long)config.seed, c.wrong);
+            out += c.member[reads].stage == ASGDI_OUT; /* or back before others had begun */
+            runs++;
+        }
+        cluster_free(&c);
+    }
+    assert_true(runs > 10 && out > 0);
+}
+
 /* One that was started with other options: all fail, and say what differs. */
 static void test_about(void **state)
 {
@@ -155,7 +190,8 @@ static void test_auto(void **state)
 int main(void)
 {
     static const struct CMUnitTest others[] = {
-        cmocka_unit_test(test_least), cmocka_unit_test(test_about), cmocka_unit_test(test_rough),
+        cmocka_unit_test(test_least), cmocka_unit_test(test_about),
+        cmocka_unit_test(test_stopped_while_reading), cmocka_unit_test(test_rough),
         cmocka_unit_test(test_auto)};
     const int failed = run_kinds("exchange", test_kind);
     if (getenv("ASGD_SIM_SEED")) return failed;

@@ -82,6 +82,7 @@ typedef struct cluster_config {
     bool everything; /* an example changes all of table 1, as of a net; sums are not checked then */
     fault    fault[MOST_FAULTS];
     uint32_t n_faults;
+    bool     drops; /* as over MPI, nothing goes to or comes from a process once it was given up */
     bool     may_be_out; /* processes may be given up that are not dead */
     bool     may_split;  /* and may go on without the others */
     bool     lag_holds;  /* nobody is given up, whose work others would do */
@@ -109,6 +110,8 @@ typedef struct member {
     asgdi_exchange    *x;
     asgdi_params       w;
     double             reads_until; /* it reads its data, and has no exchange before */
+    double             told_at; /* when it said last, while it reads, that it is there; 0: never */
+    double             stood_still; /* the longest time between two of these */
     bool               left; /* it is no longer stepped: dead, done with all, given up or failed */
     asgdi_stage        stage;
     double             epoch; /* what its clock shows when the cluster's shows 0 */

@@ -5,6 +5,7 @@
  *     kill-first the same with process 0
  *     stop       a process is stopped for a second and then goes on: nothing is lost
  *     give-up    a process is stopped, the others go on without it; it comes back and finds itself out
+ *     die-once FILE  whoever makes that file dies before it has come up; then as traffic
  *     code       process 1 ends with code 7: everybody does
  *     bench      bytes/s between processes 0 and 1, both ways at once, by size of frame
  *     ping       seconds there and back, while busy and after pauses
@@ -22,6 +23,7 @@
 
 #include "base/sys.h"
 #include "exchange/link.h"
+#include "exchange/mpi/launcher.h"
 
 enum { FRAMES = 800 }; /* from each process, where it is not a matter of time */
 
@@ -307,13 +309,16 @@ int main(int argc, char **argv)
     const char  *mode    = argc > 1 ? argv[1] : "";
     const double seconds = argc > 2 ? strtod(argv[2], NULL) : 3;
     static state s[1];
+    const bool   dies = strcmp(mode, "die-once") == 0;
+    if (dies && argc > 2 && open(argv[2], O_CREAT | O_EXCL | O_WRONLY, 0600) >= 0) raise(SIGKILL);
     if (asgdi_link_open(&s->link, getenv("LINK_CHECK_NAME") ? getenv("LINK_CHECK_NAME") : "mpi") !=
         ASGD_OK) {
         fprintf(stderr, "link_check: %s\n", asgd_errmsg());
+        asgdi_tell_launcher(1);
         return 1;
     }
     const uint32_t size = s->link->size, last = size - 1;
-    if (strcmp(mode, "traffic") == 0)
+    if (strcmp(mode, "traffic") == 0 || dies)
         traffic(s, 0, 't', 0);
     else if (strcmp(mode, "kill") == 0)
         traffic(s, seconds, 'k', last);
@@ -338,8 +343,9 @@ int main(int argc, char **argv)
         }
         FAIL("the others' end went unnoticed");
     } else {
-        fprintf(stderr, "usage: link_check "
-                        "traffic|kill|kill-first|stop|give-up|code|bench|ping|idle [SECONDS]\n");
+        fprintf(stderr,
+                "usage: link_check "
+                "traffic|kill|kill-first|stop|give-up|die-once|code|bench|ping|idle [SECONDS]\n");
         s->link->close(s->link, 5, false, 2);
         return 2;
     }

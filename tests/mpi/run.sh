@@ -22,6 +22,7 @@ if [[ $1 != launcher ]]; then
     processes=$1 through=$2 code=$3
     shift 3
     [[ ${TRANSPORT-shm} == shm ]] || launch+=(--fabric -O --mca -O btl -O "tcp,self")
+    [[ $1 != die-once ]] || set -- "$1" "$folder/died"
     timeout 100 "${launch[@]}" -n "$processes" "$LINK_CHECK" "$@" >"$folder/out" 2>&1
     got=$?
     cat "$folder/out"
@@ -63,6 +64,44 @@ kill -9 $$
 END
 expect 0 "starting it again from its checkpoint (1 of 2)" --restarts 2 -n 2 "$folder/dies" --checkpoint there
 expect 1 "no process was left" -n 2 "$folder/dies" --checkpoint there
+
+# Who dies before all have come up leaves the others stuck: the job is started again, a few times.
+program comes_up <<'END'
+#!/bin/bash
+mine=$1.$OMPI_COMM_WORLD_RANK
+echo opening >>"$ASGD_VERDICT.start"
+echo >>"$mine"
+if (($(wc -l <"$mine") <= $2)); then
+    ((OMPI_COMM_WORLD_RANK == 0)) || exec sleep 1000
+    sleep 0.5
+    kill -9 $$
+fi
+echo open >>"$ASGD_VERDICT.start"
+echo 0 >>"$ASGD_VERDICT"
+END
+expect 0 "starting the job again (1 of 3)" -n 2 "$folder/comes_up" "$folder/once" 1
+expect 1 "did not all come up" -n 2 "$folder/comes_up" "$folder/always" 1000
+(($(cat "$folder"/always.* | wc -l) == 8)) || fail "the job of two was not started four times"
+program is_refused <<'END'
+#!/bin/bash
+echo opening >>"$ASGD_VERDICT.start"
+echo >>"$1"
+echo 2 >>"$ASGD_VERDICT"
+END
+expect 2 "" -n 2 "$folder/is_refused" "$folder/refused"
+(($(wc -l <"$folder/refused") == 2)) || fail "a job that ended with a code was started again"
+program is_stuck <<'END'
+#!/bin/bash
+echo opening >>"$ASGD_VERDICT.start"
+if mkdir "$1" 2>/dev/null; then
+    echo stuck >>"$ASGD_VERDICT.start"
+    echo 1 >>"$ASGD_VERDICT"
+    exit 1
+fi
+echo open >>"$ASGD_VERDICT.start"
+echo 0 >>"$ASGD_VERDICT"
+END
+expect 0 "starting the job again (1 of 3)" -n 1 "$folder/is_stuck" "$folder/stuck"
 
 program fails <<'END'
 #!/bin/bash

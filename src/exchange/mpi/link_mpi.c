@@ -782,6 +782,7 @@ static int begin(bool *ours, char *why, size_t bytes)
         return -1;
     }
     prepare();
+    asgdi_tell_launcher_start(ASGDI_LAUNCH_OPENING);
     if (MPI_Init_thread(NULL, NULL, THREADS, &level) != MPI_SUCCESS) {
         snprintf(why, bytes, "MPI_Init_thread failed");
         return -1;
@@ -878,6 +879,7 @@ static int open_link(asgdi_link **out, char *why, size_t bytes)
             "no memory");
         goto failed;
     }
+    asgdi_tell_launcher_start(ASGDI_LAUNCH_OPEN);
     m->moved = now();
     *out     = &m->link;
     return 0;
