@@ -290,7 +290,6 @@ static void command(asgd_group *g)
     asgdi_store_relaxed(&j->interventions, asgdi_exchange_interventions(g->exchange));
     const uint32_t stopped = asgdi_exchange_stopped(g->exchange);
     if (stage > ASGDI_TRAINING || stopped) asgdi_tell(j->run, ASGDI_STOP);
-    if (stage >= ASGDI_TRAINING && stage <= ASGDI_FINISHED) j->joined = true;
     asgdi_store_release(&j->stopped, stopped);
     asgdi_store_relaxed(&j->examples, asgdi_exchange_examples(g->exchange));
     asgdi_store_release(&j->stage, stage);
@@ -351,6 +350,7 @@ static void let_go(asgd_group *g)
 {
     asgdi_joint *j = g->driven;
     asgdi_exchange_count(g->exchange, &j->counts);
+    j->unlike = asgdi_exchange_is_unlike(g->exchange);
     snprintf(j->why, sizeof j->why, "%s", asgdi_exchange_why(g->exchange));
     (void)asgdi_ranges_add_all(&j->done,
                                asgdi_exchange_done_set(g->exchange)); /* or less is known */

@@ -379,7 +379,7 @@ asgd_status asgdi_joint_end(asgdi_run *r, bool wait)
     if (stage == ASGDI_OUT)
         return ASGD_FAIL(ELOST, "the other processes go on without this one: %s", j->why);
     if (stage == ASGDI_FAILED)
-        return asgdi_fail(j->joined ? ASGD_ELOST : ASGD_EMISMATCH, "%s", j->why);
+        return asgdi_fail(j->unlike ? ASGD_EMISMATCH : ASGD_ELOST, "%s", j->why);
     return why & ASGDI_WHY_FAILED ? failed_there(r, why) : ASGD_OK;
 }
 

@@ -67,7 +67,7 @@ typedef struct asgdi_joint {
     /* of the end; written before let_go */
     asgdi_ranges          done; /* positions, as far as this process knows */
     asgdi_exchange_counts counts;
-    bool                  joined; /* the run began */
+    bool                  unlike; /* another process has other data or options */
     uint32_t              lost;   /* processes */
     char                  why[512];
 } asgdi_joint;

@@ -238,7 +238,7 @@ struct asgdi_exchange {
     asgdi_stage           stage;
     char                  why[512];
     uint64_t              about; /* hash */
-    bool                  still, flushed, saved, ending;
+    bool                  still, flushed, saved, ending, unlike;
     uint32_t              stop_why;
 
     asgdi_movement moved;

@@ -328,6 +328,11 @@ const char *asgdi_exchange_why(const asgdi_exchange *x)
     return x->why;
 }
 
+bool asgdi_exchange_is_unlike(const asgdi_exchange *x)
+{
+    return x->unlike;
+}
+
 bool asgdi_exchange_is_speaker(const asgdi_exchange *x)
 {
     return asgdi_x_keeper(x) == x->c.self;

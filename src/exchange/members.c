@@ -183,6 +183,7 @@ static void greet(asgdi_exchange *x, uint32_t from, uint64_t about, const char *
     size_t      at   = 0;
     while (text[at] && text[at] == ours[at]) at++;
     while (at > 0 && text[at - 1] != ';') at--;
+    x->unlike = true;
     asgdi_x_fail(x,
                  "processes were started with different data or options; process %u has%s%.*s, "
                  "process %u has%s%.*s",

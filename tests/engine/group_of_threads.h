@@ -27,7 +27,7 @@ typedef struct process {
     asgd_source *source;
     asgd_model  *model;
     bool         spoke, saved;
-    int          points;
+    atomic_int   points;
     atomic_int   standing, stalls, moves; /* standstills: now, told of, ended */
     bool         was_cut, knew; /* knew: it said where both were, while the other was cut off */
     asgd_group  *group;
@@ -87,12 +87,26 @@ static inline void tear_down(process *p)
     asgd_source_close(p->source);
 }
 
+static inline void ended_with(const process *p, asgd_status status)
+{
+    if (p->status != status)
+        fail_msg("process %u: %s instead of %s: %s", p->self, asgd_strerror(p->status),
+                 asgd_strerror(status), p->message);
+}
+
 static volatile int interrupted; /* of one process: its thread sets and reads it */
 
 static inline void on_signal(int number)
 {
     (void)number;
     interrupted = 1;
+}
+
+/* Until the run has begun in all: the first process tells of it. */
+static inline void await_progress(process *first)
+{
+    while (atomic_load(&first->points) == 0) test_sleep(1e-3);
+    test_sleep(0.02);
 }
 
 /* interrupt: this process gets a signal after a while; n: none. */
@@ -104,7 +118,7 @@ static inline void run_all_and(process *p, uint32_t n, uint32_t interrupt)
     for (uint32_t i = 0; i < n; i++)
         assert_int_equal(pthread_create(&thread[i], NULL, process_main, &p[i]), 0);
     if (interrupt < n) {
-        test_sleep(0.1);
+        await_progress(p);
         pthread_kill(thread[interrupt], SIGUSR1);
     }
     for (uint32_t i = 0; i < n; i++) pthread_join(thread[i], NULL);

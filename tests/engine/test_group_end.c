@@ -14,8 +14,8 @@ static void a_stopped_process_stops_all(void **state)
     g.p[1].config.stop = &interrupted;
     run_all_and(g.p, 3, 1);
     for (uint32_t i = 0; i < 3; i++) {
+        ended_with(&g.p[i], ASGD_ESTOPPED);
         assert_int_equal(g.p[i].result.end, ASGD_END_STOPPED);
-        assert_int_equal(g.p[i].status, ASGD_ESTOPPED);
         assert_true(g.p[i].result.examples < UINT64_C(100000) * EXAMPLES);
         for (uint32_t f = 0; f < 7; f++)
             assert_true(asgd_model_row(g.p[i].model, 0, f)[0] ==
@@ -42,7 +42,7 @@ static void time_and_targets_end_all(void **state)
         }
         run_all(g.p, 3);
         for (uint32_t i = 0; i < 3; i++) {
-            ok(g.p[i].status);
+            ended_with(&g.p[i], ASGD_OK);
             assert_int_equal(g.p[i].result.end, target ? ASGD_END_TARGET : ASGD_END_SECONDS);
             assert_int_equal(g.p[i].result.evaluated, target && i == 0);
             assert_int_equal(g.p[i].saved, i == 0);
@@ -90,7 +90,7 @@ static void one_that_diverges_ends_all(void **state)
         }
         run_all(g.p, 3);
         for (uint32_t i = 0; i < 3; i++) {
-            assert_int_equal(g.p[i].status, ASGD_EDIVERGED);
+            ended_with(&g.p[i], ASGD_EDIVERGED);
             const uint32_t who   = guard ? 0 : 2;
             const char    *ended = guard ? "process 0 ended" : "process 2 ended";
             assert_non_null(strstr(g.p[i].message, i == who ? "training diverged" : ended));
@@ -154,15 +154,15 @@ static void a_standstill_is_told_and_its_end(void **state)
 /* ---- a process that is lost ---- */
 
 typedef struct cutter {
-    local_net *net;
-    uint32_t   process;
+    crowd   *g;
+    uint32_t process;
 } cutter;
 
 static void *cut_later(void *user)
 {
     const cutter *c = user;
-    test_sleep(0.1);
-    local_cut(c->net, c->process);
+    await_progress(c->g->p);
+    local_cut(&c->g->net, c->process);
     return NULL;
 }
 
@@ -175,11 +175,11 @@ static void others_make_up_for_a_lost_process(void **state)
             asgd_config c   = config(workers, ASGD_SHARE_SHARED, 1);
             c.epochs        = 1;
             c.pace          = 1e-3;
-            c.dead_after    = 0.5;
+            c.dead_after    = 2;
             c.min_processes = 2;
             crowd_init(&g, 3, &c, EXAMPLES);
             pthread_t thread;
-            cutter    cut = {&g.net, victim};
+            cutter    cut = {&g, victim};
             assert_int_equal(pthread_create(&thread, NULL, cut_later, &cut), 0);
             run_all(g.p, 3);
             pthread_join(thread, NULL);
@@ -187,11 +187,11 @@ static void others_make_up_for_a_lost_process(void **state)
                 const process *p     = &g.p[i];
                 const uint32_t first = victim == 0 ? 1 : 0;
                 if (i == victim) {
-                    assert_int_equal(p->status, ASGD_ELOST);
+                    ended_with(p, ASGD_ELOST);
                     assert_non_null(strstr(p->message, "min_processes"));
                     continue;
                 }
-                ok(p->status);
+                ended_with(p, ASGD_OK);
                 assert_int_equal(p->result.exchange.lost, 1);
                 assert_int_equal(p->result.examples, EXAMPLES);
                 assert_int_equal(p->result.exchange.missing, 0);
