@@ -188,6 +188,12 @@ int progress_observe(const asgd_point *point, void *user)
     return 0;
 }
 
+void progress_notice(const char *text, void *user)
+{
+    clear_line(user);
+    cli_fail(CLI_OK, "%s", text);
+}
+
 void progress_end(progress *p)
 {
     clear_line(p);

@@ -31,6 +31,7 @@ typedef struct progress {
 int  progress_open(progress *p, const cli_options *o, bool speaks);
 void progress_start(progress *p, const char *name, const char *metric);
 int  progress_observe(const asgd_point *point, void *p); /* an asgd_observer */
+void progress_notice(const char *text, void *p);         /* an asgd_notice */
 void progress_end(progress *p);   /* of one run: leaves the terminal's line clean */
 int  progress_close(progress *p); /* CLI_FAILED where the log could not be written */
 

@@ -281,7 +281,8 @@ static int run(const cli_options *o, training *t)
     c.straggler = early.straggler;
     c.observe   = progress_observe;
     if (o->progressive) c.report_every = 0.05; /* its table begins early */
-    c.user = &t->progress;
+    c.user   = &t->progress;
+    c.notice = progress_notice;
 
     run_record *r = &t->record;
     record_init(r, o, t->model, &t->data);

@@ -571,6 +571,10 @@ typedef struct asgd_exchange_result {
 /* Called on the thread in asgd_train(), never by a worker.  Not 0: stop the run (ESTOPPED). */
 typedef int asgd_observer(const asgd_point *p, void *user);
 
+/* In a group, called on the thread in asgd_train() of any process, with a text of a line or more for people: nothing has
+ * moved for stall_after seconds, and where everybody is; it moves again; a checkpoint could not be made. */
+typedef void asgd_notice(const char *text, void *user);
+
 enum { ASGD_NEVER = INT32_MAX, ASGD_STEPS_AUTO = INT32_MAX };
 
 typedef struct asgd_config {
@@ -624,9 +628,13 @@ typedef struct asgd_config {
     /* 0 to below 1: of the masters, on averages of what processes have learnt (delayed Nesterov: Liu et al. 2024) */
     double     outer_momentum;
     asgd_guard guard;
-    double     heartbeat;     /* seconds between signs of life; 0: 0.25 */
-    double     dead_after;    /* seconds of silence after which a process is given up; 0: 10 */
-    uint32_t   min_processes; /* stop where fewer are left; 0: 1 */
+    double     heartbeat; /* seconds between signs of life; 0: 0.25, or a quarter of dead_after */
+    double
+        dead_after; /* seconds of silence after which a process is given up, 0.5 or more; 0: 10 */
+    uint32_t min_processes; /* stop where fewer are left; 0: 1 */
+
+    double
+        stall_after; /* seconds without movement, see asgd_notice; 0: 10, or 3 dead_after if that is more */
 
     const char *checkpoint;       /* folder, NULL: none */
     double      checkpoint_every; /* seconds; 0: 60 */
@@ -638,6 +646,7 @@ typedef struct asgd_config {
 
     double              report_every; /* seconds between points without evaluation; 0: 0.5 */
     asgd_observer      *observe;
+    asgd_notice        *notice; /* NULL: nobody is told */
     void               *user;
     const volatile int *stop; /* the run ends in good order when this is not 0; NULL: never */
 } asgd_config;

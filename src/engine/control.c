@@ -247,28 +247,74 @@ static asgd_status checkpoint_now(asgdi_control *c)
 
 /* ---- checkpoints of a group: of a snapshot of what all have learnt, while they go on ---- */
 
-static asgd_status save_shared(asgdi_control *c, float *const *rows, const asgdi_ranges *done)
+static asgdi_state state_of_all(const asgdi_control *c)
 {
-    const asgdi_state state = {.examples       = asgdi_ranges_count(done),
-                               .seconds        = seconds_at(c, asgdi_now()),
-                               .next_eval      = c->next_eval,
-                               .best_loss      = c->best_kept ? c->best_loss : NAN,
-                               .without_better = c->without_better};
-    c->asked_at             = 0;
-    c->saved_at             = asgdi_now();
-    return asgdi_resume_save_shared(c->run, rows, done, &state);
+    return (asgdi_state){.seconds        = seconds_at(c, asgdi_now()),
+                         .next_eval      = c->next_eval,
+                         .best_loss      = c->best_kept ? c->best_loss : NAN,
+                         .without_better = c->without_better};
+}
+
+static void notify(const asgdi_control *c, const char *what, const char *why)
+{
+    const asgd_config *g = c->run->config;
+    char               text[700];
+    if (!g->notice) return;
+    snprintf(text, sizeof text, "%s%s", what, why);
+    g->notice(text, g->user);
+}
+
+/* By any process.  The others are told if it cannot; that is no reason to end the run. */
+static void write_part(asgdi_control *c)
+{
+    asgdi_part            out  = {0};
+    const asgdi_snapshot *part = asgdi_joint_part(c->run);
+    if (!part) return;
+    const asgd_status s = asgdi_resume_save_part(c->run, part, &out);
+    if (s) notify(c, "this process's part of a checkpoint: ", asgd_errmsg());
+    asgdi_joint_part_written(c->run, s == ASGD_OK, &out);
+}
+
+static void commit_parts(asgdi_control *c)
+{
+    const asgdi_joint *j     = c->run->joint;
+    const asgdi_state  state = state_of_all(c);
+    if (asgdi_resume_save_parts(c->run, j->snapshot, j->parts, j->n_parts, &state))
+        notify(
+            c,
+            "no checkpoint was made, the last one stays (all processes have to see one folder): ",
+            asgd_errmsg());
+    else
+        c->saved_any = true;
 }
 
 static asgd_status checkpoint_shared(asgdi_control *c, double now, double every)
 {
-    float *const       *rows;
-    const asgdi_ranges *done;
+    uint64_t number;
+    write_part(c);
     if (!speaks(c->run)) return ASGD_OK;
-    if (c->asked_at > 0)
-        return asgdi_joint_snapshot(c->run, &rows, &done) ? save_shared(c, rows, done) : ASGD_OK;
+    if (c->asked) {
+        const asgdi_snapshot_state state = asgdi_joint_snapshot(c->run);
+        if (state == ASGDI_SNAPSHOT_UNDER_WAY) return ASGD_OK;
+        if (state == ASGDI_SNAPSHOT_WHOLE)
+            commit_parts(c);
+        else
+            notify(c, "no checkpoint was made, the last one stays: ",
+                   "a process was lost or could not write its part, or all went back meanwhile");
+        c->asked = false;
+        /* without one for longer than need be is what is not wanted now */
+        c->saved_at = asgdi_now() - (state == ASGDI_SNAPSHOT_WHOLE ? 0 : 0.75 * every);
+    }
     if (now - c->saved_at < every) return ASGD_OK;
-    asgdi_joint_ask_snapshot(c->run);
-    c->asked_at = now;
+    const asgd_status s = asgdi_checkpoint_begin(c->run->config->checkpoint, &number);
+    if (s) {
+        if (!c->saved_any) return s;
+        notify(c, "no checkpoint was made, the last one stays: ", asgd_errmsg());
+        c->saved_at = now;
+        return ASGD_OK;
+    }
+    asgdi_joint_ask_snapshot(c->run, number);
+    c->asked = true;
     return ASGD_OK;
 }
 
@@ -327,6 +373,7 @@ static asgd_status loop(asgdi_control *c)
             else if (!c->ending && g->checkpoint && now - c->saved_at >= save_every)
                 ASGD_TRY(checkpoint_now(c));
         }
+        if (r->joint) asgdi_joint_watch(r);
         asgdi_sleep(c->gated ? 200e-6 : 2e-3);
     }
 }
@@ -339,6 +386,7 @@ static asgd_status join_others(asgdi_control *c)
     while (asgdi_load_acquire(&r->joint->stage) == ASGDI_JOINING) {
         if (r->config->stop && *r->config->stop)
             return ASGD_FAIL(ESTOPPED, "stopped before the other processes had come");
+        asgdi_joint_watch(r);
         asgdi_sleep(200e-6);
     }
     return ASGD_OK;
@@ -388,7 +436,9 @@ asgd_status asgdi_control_loop(asgdi_control *c)
     c->result->epochs   = (double)sums.examples / (double)r->examples;
     if (s) return s;
     if (r->config->checkpoint && r->joint) {
-        if (speaks(r)) ASGD_TRY(save_shared(c, NULL, &r->joint->done));
+        asgdi_state state = state_of_all(c);
+        state.examples    = asgdi_ranges_count(&r->joint->done);
+        if (speaks(r)) ASGD_TRY(asgdi_resume_save_shared(r, &r->joint->done, &state));
     } else if (r->config->checkpoint) {
         ASGD_TRY(save_checkpoint(c));
     }

@@ -36,9 +36,9 @@ typedef struct asgdi_control {
     double     point_seconds;
     asgdi_sums point_sums, loss_sums;
     double     saved_at;
-    double     asked_at;      /* for a snapshot of a group; 0: none is under way */
-    bool       ending;        /* STOP was given */
-    uint32_t   interventions; /* of the guard, that were told */
+    bool     asked, saved_any; /* a group's: a snapshot is under way; there has been a checkpoint */
+    bool     ending;           /* STOP was given */
+    uint32_t interventions;    /* of the guard, that were told */
 } asgdi_control;
 
 /* Checks target, patience and evaluation settings; takes memory.  EINVAL, ENOMEM. */

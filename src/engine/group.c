@@ -61,10 +61,10 @@ struct asgd_group {
     double          rate_over; /* seconds of work that it is to be measured over next */
     uint64_t        rate_done; /* examples */
     uint32_t        lost, turns_over;
-    uint32_t        snapshot;    /* the last one begun */
     double          here_at;     /* when the others are to be told next that it is there */
     double          turned;      /* when the last turn was; 0: none */
     double          stood_still; /* seconds between two turns, at the most, since the last run */
+    double          stood;       /* seconds, of the last standstill */
 };
 
 /* ---- what workers have done ---- */
@@ -243,6 +243,35 @@ static bool send(asgd_group *g)
     return n > 0;
 }
 
+/* What control loops need for a checkpoint. */
+static void serve_snapshot(asgd_group *g)
+{
+    asgdi_joint   *j     = g->driven;
+    const uint64_t asked = asgdi_load_acquire(&j->snapshot_asked);
+    if (asked) {
+        asgdi_exchange_snapshot_begin(g->exchange, asked);
+        asgdi_store_relaxed(&j->snapshot_state, ASGDI_SNAPSHOT_UNDER_WAY);
+        asgdi_store_release(&j->snapshot_asked, 0);
+    }
+    const uint32_t step = asgdi_load_acquire(&j->part_step);
+    if (step == ASGDI_PART_WRITTEN)
+        asgdi_exchange_snapshot_written(g->exchange, j->part.number, j->part_good,
+                                        j->part_told.bytes, j->part_told.checksum);
+    if (step != ASGDI_PART_THERE) {
+        const bool there = asgdi_exchange_snapshot_part(g->exchange, &j->part);
+        asgdi_store_release(&j->part_step, there ? ASGDI_PART_THERE : ASGDI_PART_NONE);
+    }
+    const asgdi_snapshot_state now = asgdi_exchange_snapshot_state(g->exchange);
+    if (asgdi_load_relaxed(&j->snapshot_state) != ASGDI_SNAPSHOT_UNDER_WAY ||
+        now == ASGDI_SNAPSHOT_UNDER_WAY)
+        return;
+    if (now == ASGDI_SNAPSHOT_WHOLE) {
+        j->n_parts  = asgdi_exchange_snapshot_parts(g->exchange, j->parts);
+        j->snapshot = asgdi_exchange_snapshot_number(g->exchange);
+    }
+    asgdi_store_release(&j->snapshot_state, now);
+}
+
 static void command(asgd_group *g)
 {
     asgdi_joint      *j     = g->driven;
@@ -256,11 +285,7 @@ static void command(asgd_group *g)
         asgdi_exchange_stop(g->exchange, why);
         g->asked = true;
     }
-    const uint32_t asked = asgdi_load_acquire(&j->snapshot_asked);
-    if (asked != g->snapshot) asgdi_exchange_snapshot_begin(g->exchange);
-    g->snapshot = asked;
-    if (asked && asgdi_exchange_snapshot_ready(g->exchange))
-        asgdi_store_release(&j->snapshot_ready, asked);
+    serve_snapshot(g);
     asgdi_store_release(&j->allowance, asgdi_exchange_allowance(g->exchange));
     asgdi_store_relaxed(&j->interventions, asgdi_exchange_interventions(g->exchange));
     const uint32_t stopped = asgdi_exchange_stopped(g->exchange);
@@ -268,6 +293,27 @@ static void command(asgd_group *g)
     asgdi_store_release(&j->stopped, stopped);
     asgdi_store_relaxed(&j->examples, asgdi_exchange_examples(g->exchange));
     asgdi_store_release(&j->stage, stage);
+}
+
+/* Tells the run when nothing moves any more, and when it does again. */
+static void watch(asgd_group *g, double now)
+{
+    asgdi_joint   *j     = g->driven;
+    const uint32_t stall = asgdi_load_relaxed(&j->stall);
+    const double   stood = asgdi_exchange_stood(g->exchange);
+    const bool     tells = stall & 1, stands = stood >= j->stall_after;
+    if (!j->text || asgdi_exchange_stage(g->exchange) > ASGDI_FINISHED) return;
+    if (stands) g->stood = stood;
+    if (stands == tells || asgdi_load_acquire(&j->stall_told) != stall) return;
+    if (stands) {
+        const int n = snprintf(j->text, j->text_bytes,
+                               "nothing has moved for %.0f s; as seen from here:\n", stood);
+        asgdi_exchange_describe(g->exchange, now, j->text + n, j->text_bytes - (size_t)n);
+        j->text[strlen(j->text) - 1] = 0; /* the end of its last line */
+    } else {
+        snprintf(j->text, j->text_bytes, "it moves again, after %.0f s", g->stood);
+    }
+    asgdi_store_release(&j->stall, stall + 1);
 }
 
 static void forget(asgd_group *g)
@@ -293,10 +339,10 @@ static void begin(asgd_group *g, asgdi_joint *j)
     g->called = g->asked = g->ended = g->still = false;
     g->began                                   = asgdi_now();
     g->cost                                    = 0;
-    g->snapshot = g->turns_over = 0;
-    g->rate_busy                = 0;
-    g->rate_over                = RATE_FIRST;
-    g->rate_done                = 0;
+    g->turns_over                              = 0;
+    g->rate_busy                               = 0;
+    g->rate_over                               = RATE_FIRST;
+    g->rate_done                               = 0;
 }
 
 /* From here on the run may be gone; the exchange lives on for the other processes. */
@@ -361,6 +407,7 @@ static bool turn(asgd_group *g)
                                        asgdi_exchange_is_saved(g->exchange));
     if (!g->driven) return busy;
     give_work(g);
+    watch(g, now); /* before the run hears that it is over */
     command(g);
     if (asgdi_load_acquire(&g->driven->leave) && !g->called) let_go(g);
     return busy;

@@ -16,9 +16,14 @@
 #include "engine/run.h"
 #include "params/checksum.h"
 
-static const double POLL_SECONDS   = 500e-6;
-static const double CHUNK_SECONDS  = 0.2; /* of work that a lease is for */
-static const double FIRST_EXAMPLES = 64;  /* that each worker has to begin with, or two steps */
+static const double POLL_SECONDS  = 500e-6;
+static const double CHUNK_SECONDS = 0.2; /* of work that a lease is for */
+static const double STALL_SECONDS = 10;
+static const double DEAD_LEAST =
+    0.5; /* who still reads data is heard of every 0.1 s, or a little later */
+static const double FIRST_EXAMPLES = 64; /* that each worker has to begin with, or two steps */
+
+enum { WHERE_BYTES = 200 }; /* a process, of the text that says where everybody is */
 
 _Static_assert((int)ASGD_TAU_BUCKETS == (int)ASGDI_TAU_BUCKETS, "one histogram");
 
@@ -183,8 +188,12 @@ static asgd_status check(const asgdi_run *r)
     if (c->backup && c->backup >= asgd_group_size(c->group))
         return ASGD_FAIL(EINVAL, "%u backup processes of %u: leave at least one to wait for",
                          c->backup, asgd_group_size(c->group));
-    if (!(c->heartbeat >= 0) || !(c->dead_after >= 0))
-        return ASGD_FAIL(EINVAL, "heartbeat and dead_after cannot be negative");
+    if (!(c->heartbeat >= 0) || !(c->dead_after >= 0) || !(c->stall_after >= 0))
+        return ASGD_FAIL(EINVAL, "heartbeat, dead_after and stall_after cannot be negative");
+    if (c->dead_after > 0 && c->dead_after < DEAD_LEAST)
+        return ASGD_FAIL(EINVAL,
+                         "dead_after %g s: %g s at the least, or the living would be given up",
+                         c->dead_after, DEAD_LEAST);
     ASGD_TRY(check_governor(r));
     if ((unsigned)c->merging > ASGD_MERGING_ELASTIC || (unsigned)c->compress > ASGD_COMPRESS_AUTO)
         return ASGD_FAIL(EINVAL, "merging or compress is not one of the known ones");
@@ -270,6 +279,7 @@ static asgdi_exchange_config settings(const asgdi_run *r)
              .resend         = 0.5,
              .least          = c->min_processes ? c->min_processes : 1,
     };
+    if (c->heartbeat == 0) x.heartbeat = fmin(x.heartbeat, x.dead_after / 4);
     /* all have come up when the link is open, and say so at once: who does not is lost */
     x.join_seconds = fmax(10, 2 * x.dead_after);
     describe(r, x.about, sizeof x.about);
@@ -280,6 +290,20 @@ static void read_rows(void *user, int table, uint64_t first, uint32_t n, float *
 {
     const asgdi_reader *reader = user;
     if (reader->access) asgdi_access_read(reader->access, table, first, n, to);
+}
+
+static asgd_status prepare_watch(const asgdi_run *r, double dead_after)
+{
+    const asgd_config *c = r->config;
+    asgdi_joint       *j = r->joint;
+    /* a process that has died is given up before that, and one that never comes too */
+    j->stall_after = c->stall_after > 0 ? c->stall_after : fmax(STALL_SECONDS, 3 * dead_after);
+    j->parts       = asgdi_calloc(asgd_group_size(c->group), sizeof *j->parts);
+    if (!j->parts) return ASGD_FAIL(ENOMEM, "no memory for a run of a group");
+    if (!c->notice) return ASGD_OK;
+    j->text_bytes = ((size_t)asgd_group_size(c->group) + 1) * WHERE_BYTES;
+    j->text       = asgdi_calloc(1, j->text_bytes);
+    return j->text ? ASGD_OK : ASGD_FAIL(ENOMEM, "no memory for a run of a group");
 }
 
 asgd_status asgdi_joint_new(asgdi_run *r)
@@ -301,8 +325,9 @@ asgd_status asgdi_joint_new(asgdi_run *r)
     r->leases.stock            = &j->stock;
     asgdi_exchange_config set  = settings(r);
     asgdi_ranges          done = {0};
-    asgd_status           s    = asgdi_resume_done(r, &done);
-    set.done                   = &done;
+    ASGD_TRY(prepare_watch(r, set.dead_after));
+    asgd_status s = asgdi_resume_done(r, &done);
+    set.done      = &done;
     if (!s) s = asgdi_exchange_new(&j->exchange, &set, p, read_rows, j->reader);
     j->before = done;
     return s;
@@ -314,6 +339,8 @@ void asgdi_joint_free(asgdi_run *r)
     if (!j) return;
     asgdi_exchange_free(j->exchange);
     asgdi_free(j->reader);
+    asgdi_free(j->text);
+    asgdi_free(j->parts);
     asgdi_access_free(&j->access);
     asgdi_ranges_free(&j->done);
     asgdi_ranges_free(&j->before);
@@ -349,7 +376,11 @@ asgd_status asgdi_joint_end(asgdi_run *r, bool wait)
 {
     asgdi_joint *j = r->joint;
     if (!j->driven) return ASGD_OK;
-    while (wait && asgdi_load_acquire(&j->stage) < ASGDI_FINISHED) asgdi_sleep(POLL_SECONDS);
+    while (wait && asgdi_load_acquire(&j->stage) < ASGDI_FINISHED) {
+        asgdi_joint_watch(r);
+        asgdi_sleep(POLL_SECONDS);
+    }
+    asgdi_joint_watch(r);
     const uint32_t stage = asgdi_load_acquire(&j->stage), why = asgdi_load_acquire(&j->stopped);
     asgdi_store_release(&j->leave, 1);
     while (!asgdi_load_acquire(&j->let_go)) asgdi_sleep(POLL_SECONDS);
@@ -362,18 +393,39 @@ asgd_status asgdi_joint_end(asgdi_run *r, bool wait)
     return why & ASGDI_WHY_FAILED ? failed_there(r, why) : ASGD_OK;
 }
 
-void asgdi_joint_ask_snapshot(asgdi_run *r)
-{
-    asgdi_add_acq_rel(&r->joint->snapshot_asked, 1);
-}
-
-bool asgdi_joint_snapshot(asgdi_run *r, float *const **rows, const asgdi_ranges **done)
+void asgdi_joint_watch(asgdi_run *r)
 {
     asgdi_joint   *j     = r->joint;
-    const uint32_t asked = asgdi_load_relaxed(&j->snapshot_asked);
-    if (asked == 0 || asgdi_load_acquire(&j->snapshot_ready) != asked) return false;
-    asgdi_exchange_snapshot(j->exchange, rows, done);
-    return true;
+    const uint32_t stall = asgdi_load_acquire(&j->stall);
+    if (stall == asgdi_load_relaxed(&j->stall_told)) return;
+    r->config->notice(j->text, r->config->user);
+    asgdi_store_release(&j->stall_told, stall);
+}
+
+void asgdi_joint_ask_snapshot(asgdi_run *r, uint64_t number)
+{
+    asgdi_store_release(&r->joint->snapshot_asked, number);
+}
+
+asgdi_snapshot_state asgdi_joint_snapshot(asgdi_run *r)
+{
+    asgdi_joint *j = r->joint;
+    if (asgdi_load_acquire(&j->snapshot_asked)) return ASGDI_SNAPSHOT_UNDER_WAY;
+    return (asgdi_snapshot_state)asgdi_load_acquire(&j->snapshot_state);
+}
+
+const asgdi_snapshot *asgdi_joint_part(asgdi_run *r)
+{
+    asgdi_joint *j = r->joint;
+    return asgdi_load_acquire(&j->part_step) == ASGDI_PART_THERE ? &j->part : NULL;
+}
+
+void asgdi_joint_part_written(asgdi_run *r, bool good, const asgdi_part *part)
+{
+    asgdi_joint *j = r->joint;
+    j->part_good   = good;
+    j->part_told   = *part;
+    asgdi_store_release(&j->part_step, ASGDI_PART_WRITTEN);
 }
 
 void asgdi_joint_result(const asgdi_run *r, asgd_result *out)

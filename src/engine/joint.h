@@ -17,6 +17,8 @@ typedef struct asgdi_reader {
     const asgdi_access *access; /* NULL: the run is over */
 } asgdi_reader;
 
+enum { ASGDI_PART_NONE, ASGDI_PART_THERE, ASGDI_PART_WRITTEN };
+
 typedef struct asgdi_joint {
     struct asgdi_run *run;
     asgdi_exchange   *exchange; /* both are the group's, once it drives them */
@@ -43,8 +45,24 @@ typedef struct asgdi_joint {
     asgdi_u32 stop;  /* end it, for this reason */
     asgdi_u32 leave; /* let go of this */
 
-    /* a snapshot for a checkpoint: number of the last one asked for, of the last one that is there */
-    asgdi_u32 snapshot_asked, snapshot_ready;
+    /* A snapshot for a checkpoint.  The run asks for one by its number, not 0, where it speaks; the group's thread sets
+     * that back to 0 and then says in snapshot_state what comes of it.  Where there is a part to be written, part is the
+     * run's from THERE till it says WRITTEN. */
+    asgdi_u64      snapshot_asked;
+    asgdi_u32      snapshot_state, part_step;
+    asgdi_snapshot part;
+    bool           part_good;
+    asgdi_part     part_told, *parts; /* parts [processes] of a whole one */
+    uint32_t       n_parts;
+    uint64_t       snapshot; /* its number */
+
+    /* Standstills (asgd_notice).  The group's thread makes `stall` odd when one is to be told of, even when its
+     * end is, and the run tells it and sets `stall_told` to the same: while they differ, the text is the run's
+     * to read, otherwise the group's thread's to write. */
+    asgdi_u32 stall, stall_told;
+    double    stall_after; /* seconds */
+    char     *text;        /* [text_bytes]; NULL: nobody wants to be told */
+    size_t    text_bytes;
 
     /* of the end; written before let_go */
     asgdi_ranges          done; /* positions, as far as this process knows */
@@ -65,9 +83,15 @@ void asgdi_joint_stop(struct asgdi_run *r, uint32_t why);
  * was given.  The parameters are final then.  Fails where the run did: ELOST, or what another process
  * failed with.  wait: false: leaves at once. */
 asgd_status asgdi_joint_end(struct asgdi_run *r, bool wait);
-/* Whether a snapshot is there that was asked for: then what it holds, until the next one is asked for. */
-void asgdi_joint_ask_snapshot(struct asgdi_run *r);
-bool asgdi_joint_snapshot(struct asgdi_run *r, float *const **rows, const asgdi_ranges **done);
+/* Tells the run's observer of a standstill, or of its end, if there is one that it was not told of. */
+void asgdi_joint_watch(struct asgdi_run *r);
+/* Asks all processes for a snapshot, by this number or a higher one; not 0. */
+void asgdi_joint_ask_snapshot(struct asgdi_run *r, uint64_t number);
+/* Of the last one that was asked for: when whole, joint->parts and ->snapshot say what it is. */
+asgdi_snapshot_state asgdi_joint_snapshot(struct asgdi_run *r);
+/* What this process is to write, until it says that it was; NULL: nothing. */
+const asgdi_snapshot *asgdi_joint_part(struct asgdi_run *r);
+void asgdi_joint_part_written(struct asgdi_run *r, bool good, const asgdi_part *part);
 void asgdi_joint_result(const struct asgdi_run *r, asgd_result *out);
 void asgdi_joint_free(struct asgdi_run *r);
 

@@ -100,19 +100,78 @@ asgd_status asgdi_resume_save(asgdi_run *r, const asgdi_state *state)
     return s;
 }
 
-asgd_status asgdi_resume_save_shared(asgdi_run *r, float *const *rows, const asgdi_ranges *done,
-                                     const asgdi_state *state)
+/* Of a group; NULL: no memory.  Slots that belong to a worker are of no use to the others, and begin anew. */
+static char *text_of(asgdi_run *r, const asgdi_ranges *done, const asgdi_state *state)
 {
     const uint64_t next = done->n ? done->range[done->n - 1].hi : 0;
     json_t        *json = state_of(r, state, next, gaps(done), json_array());
     char          *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-    asgdi_params   now  = r->model->params;
-    asgd_status    s    = ASGD_FAIL(ENOMEM, "no memory to save a checkpoint");
     json_decref(json);
-    for (int t = 0; rows && t < now.n_tables; t++) now.table[t].master = rows[t];
-    /* slots that belong to a worker are of no use to the others, and begin anew */
-    if (text) s = asgdi_checkpoint_save(r->config->checkpoint, &now, NULL, 0, text);
+    return text;
+}
+
+asgd_status asgdi_resume_save_shared(asgdi_run *r, const asgdi_ranges *done,
+                                     const asgdi_state *state)
+{
+    char       *text = text_of(r, done, state);
+    asgd_status s    = ASGD_FAIL(ENOMEM, "no memory to save a checkpoint");
+    if (text) s = asgdi_checkpoint_save(r->config->checkpoint, &r->model->params, NULL, 0, text);
     free(text);
+    return s;
+}
+
+enum { WORDS = 4 }; /* of a range, in a part */
+
+asgd_status asgdi_resume_save_part(asgdi_run *r, const asgdi_snapshot *part, asgdi_part *out)
+{
+    const asgdi_ranges *d     = part->done;
+    uint32_t           *words = asgdi_calloc((size_t)d->n * WORDS + 1, sizeof *words);
+    if (!words) return ASGD_FAIL(ENOMEM, "no memory to save a checkpoint");
+    for (uint32_t i = 0; i < d->n; i++) {
+        const uint64_t lo = d->range[i].lo, hi = d->range[i].hi;
+        const uint32_t w[WORDS] = {(uint32_t)lo, (uint32_t)(lo >> 32), (uint32_t)hi,
+                                   (uint32_t)(hi >> 32)};
+        memcpy(words + (size_t)i * WORDS, w, sizeof w);
+    }
+    out->process = asgd_group_process(r->config->group);
+    const asgd_status s =
+        asgdi_part_write(r->config->checkpoint, part->number, &r->model->params, part->piece,
+                         part->n, part->rows, words, (size_t)d->n * WORDS, out);
+    asgdi_free(words);
+    return s;
+}
+
+static asgd_status add_done(const asgdi_run *r, const uint32_t *words, size_t n, asgdi_ranges *done)
+{
+    for (size_t i = 0; i + WORDS <= n; i += WORDS) {
+        const asgdi_range one = {words[i] | (uint64_t)words[i + 1] << 32,
+                                 words[i + 2] | (uint64_t)words[i + 3] << 32};
+        if (one.lo >= one.hi || one.hi > r->total)
+            return ASGD_FAIL(EFORMAT, "%s: a part is not of this run", r->config->checkpoint);
+        if (!asgdi_ranges_add(done, one))
+            return ASGD_FAIL(ENOMEM, "no memory to save a checkpoint");
+    }
+    return ASGD_OK;
+}
+
+asgd_status asgdi_resume_save_parts(asgdi_run *r, uint64_t number, const asgdi_part *part,
+                                    uint32_t n, const asgdi_state *state)
+{
+    const char   *folder = r->config->checkpoint;
+    asgdi_params *p      = &r->model->params;
+    asgdi_ranges  done   = {0};
+    uint32_t     *words  = NULL;
+    size_t        n_words;
+    ASGD_TRY(asgdi_checkpoint_check(folder, number, p, part, n, &words, &n_words));
+    asgd_status s   = add_done(r, words, n_words, &done);
+    asgdi_state all = *state;
+    all.examples    = asgdi_ranges_count(&done);
+    char *text      = s ? NULL : text_of(r, &done, &all);
+    if (!s && !text) s = ASGD_FAIL(ENOMEM, "no memory to save a checkpoint");
+    if (!s) s = asgdi_checkpoint_commit(folder, number, p, part, n, text);
+    free(text);
+    asgdi_free(words);
+    asgdi_ranges_free(&done);
     return s;
 }
 
@@ -222,11 +281,26 @@ static asgd_status take_state(asgdi_run *r, const json_t *state)
     return load_ranges(r, json_object_get(state, "open"));
 }
 
+/* Weights that are computed from slots.  Owners of masters do not: it is left to who uses them. */
+static void derive(asgdi_run *r)
+{
+    asgdi_params *p = &r->model->params;
+    for (int t = 0; t < p->n_tables && p->slots.w == ASGDK_DERIVED; t++) {
+        const asgdi_table *x = &p->table[t];
+        asgdk_step         step;
+        asgdi_rule_step(&r->rule, r->lr, 1, &step);
+        if (x->info.flags & ASGD_TABLE_NO_DECAY) step.l1 = step.l2 = 0;
+        for (uint64_t row = 0; row < x->info.rows; row++)
+            asgdk_rule_derive(p->rule, x->master + row * x->stride, x->pad, &step);
+    }
+}
+
 asgd_status asgdi_resume_load(asgdi_run *r)
 {
     const char *folder = r->config->checkpoint;
     if (!asgdi_checkpoint_exists(folder)) return ASGD_OK;
     ASGD_TRY(asgdi_checkpoint_load(folder, &r->model->params, &r->checkpoint));
+    if (r->checkpoint.masters) derive(r);
     json_t     *state = json_loads(r->checkpoint.state, 0, NULL);
     asgd_status s     = json_is_object(state)
                             ? take_state(r, state)

@@ -155,9 +155,8 @@ void asgdi_copy_free(asgdi_exchange *x)
     for (int t = 0; t < ASGD_MAX_TABLES; t++) {
         asgdi_free(x->s[t]);
         asgdi_free(x->rough[t]);
-        asgdi_free(x->snap[t]);
     }
-    asgdi_ranges_free(&x->snap_done);
+    asgdi_snapshot_free(x);
     asgdi_free(x->block);
     asgdi_free(x->vectors);
     asgdi_free(x->x1);
@@ -398,7 +397,7 @@ static bool may_begin(const asgdi_exchange *x)
     case ASGDI_TRAINING:
         if (x->watch.back > x->watch.done) return true;
         if (x->c.clock == ASGDI_CLOCK_SYNC) return steps >= x->steps || asgdi_supply_is_refused(x);
-        if (workers_wait(x)) return soon;
+        if (workers_wait(x) || asgdi_snapshot_wants_round(x)) return soon;
         if (steps >= lead / 2) return true;
         if (x->c.local_steps)
             return steps >= asgdi_watch_local_steps(x) || (soon && asgdi_supply_idle(x));
@@ -422,13 +421,13 @@ static void begin_round(asgdi_exchange *x)
     x->going_back   = x->stage == ASGDI_TRAINING && x->watch.back > x->watch.done;
     x->going_to     = x->watch.back;
     x->full = x->stage != ASGDI_TRAINING || x->c.clock == ASGDI_CLOCK_SYNC || x->going_back ||
-              x->snapshot == ASGDI_SNAPSHOT_WANTED;
+              asgdi_snapshot_wants_round(x);
     x->tidying       = !x->full && workers_wait(x);
     x->round_stage   = x->stage;
     x->round_began   = x->now;
     x->round_cost    = x->progress.cost;
     x->round_updates = x->progress.updates;
-    if (x->snapshot == ASGDI_SNAPSHOT_WANTED) asgdi_snapshot_note(x);
+    if (x->full && !x->going_back) asgdi_snapshot_round(x);
 }
 
 /* What this process did is to be safe, and others who wait are to hear that theirs is. */
@@ -480,7 +479,7 @@ static void end_round(asgdi_exchange *x)
     x->going_back     = false;
     x->agreed_updates = x->round_updates;
     x->counts.rounds += x->round_blocks > 0;
-    if (x->snapshot == ASGDI_SNAPSHOT_UNDER_WAY) x->snapshot = ASGDI_SNAPSHOT_READY;
+    asgdi_snapshot_round_over(x);
     asgdi_supply_safe(x);
     if (x->stage == ASGDI_FLUSHING && x->round_stage == ASGDI_FLUSHING) {
         x->flushed  = true;

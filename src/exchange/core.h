@@ -127,23 +127,59 @@ typedef struct asgdi_fixes {
     size_t            room, entry_room;
 } asgdi_fixes;
 
+/* How far a process is with a snapshot (snapshot.c). */
+typedef enum asgdi_snap_step {
+    ASGDI_SNAP_NONE,
+    ASGDI_SNAP_WANTED, /* it is to make a full round */
+    ASGDI_SNAP_ROUND,
+    ASGDI_SNAP_SETTLED,
+    ASGDI_SNAP_COPYING,
+    ASGDI_SNAP_COPIED, /* the caller writes it */
+    ASGDI_SNAP_WRITTEN,
+    ASGDI_SNAP_FAILED,
+} asgdi_snap_step;
+
+/* What a process tells of its part. */
+typedef struct asgdi_snap_told {
+    uint64_t        number, bytes, checksum;
+    uint32_t        back;
+    asgdi_snap_step step;
+} asgdi_snap_told;
+
+typedef struct asgdi_snap {
+    uint64_t        number; /* of the last one heard of */
+    asgdi_snap_step step;
+    bool            copy; /* all have settled */
+    bool            lent; /* what follows, and done, is the caller's, to be written */
+    float          *rows[ASGD_MAX_TABLES];
+    asgdi_piece    *piece;    /* [n] */
+    uint64_t       *included; /* [n][size] */
+    uint32_t        n, cursor, back;
+    size_t          filled[ASGD_MAX_TABLES]; /* floats */
+    asgdi_ranges    done;
+    asgdi_snap_told told; /* of this process's */
+    /* who speaks: what it asks of all, SETTLED or COPIED, or what came of it */
+    asgdi_snap_step asked;
+} asgdi_snap;
+
 typedef struct asgdi_peer {
-    double       heard;             /* when last; before it was ever: when this process began */
-    bool         known;             /* it was heard of */
-    bool         greeted;           /* and what it is about is the same */
-    uint64_t     updates, examples; /* what it said it had done */
-    bool         idle;              /* it has nothing to do, so nobody need wait for it */
-    bool         waits;             /* idle, and not all that it did is safe */
-    asgdi_losses losses;            /* what it said its workers had */
-    uint32_t     back;              /* times that all of it has gone back */
-    uint8_t      stage;
-    double       viewed;    /* when it was last told the view because it was behind */
-    size_t       under_way; /* bytes sent to it and not answered */
-    double       answer;    /* how long it takes to answer a delta, at the most lately */
-    double       patience;  /* what it has not answered for so long is sent again */
-    double       doubled_at;
-    double       asked; /* takeover: when it was last asked */
-    bool         asking;
+    double          heard;             /* when last; before it was ever: when this process began */
+    bool            known;             /* it was heard of */
+    bool            greeted;           /* and what it is about is the same */
+    uint64_t        updates, examples; /* what it said it had done */
+    asgdi_snap_told snap;
+    bool            idle;   /* it has nothing to do, so nobody need wait for it */
+    bool            waits;  /* idle, and not all that it did is safe */
+    asgdi_losses    losses; /* what it said its workers had */
+    uint32_t        back;   /* times that all of it has gone back */
+    uint8_t         stage;
+    double          viewed;    /* when it was last told the view because it was behind */
+    size_t          under_way; /* bytes sent to it and not answered */
+    double          answer;    /* how long it takes to answer a delta, at the most lately */
+    double          patience;  /* what it has not answered for so long is sent again */
+    double          doubled_at;
+    double          asked; /* takeover: when it was last asked */
+    bool            asking;
     /* keeper's: its last request, to answer a repeated one alike */
     uint64_t    request;
     asgdi_range granted;
@@ -180,6 +216,12 @@ typedef struct asgdi_supply {
     uint64_t      left; /* positions leased and not done by the workers */
 } asgdi_supply;
 
+/* What changes while a run moves, of all processes as far as is known here: sums and numbers.  Signs of life, and what
+ * is sent again or brings nothing, are no movement. */
+typedef struct asgdi_movement {
+    uint64_t stages, greeted, updates, examples, deltas, brought, left, views, taking;
+} asgdi_movement;
+
 typedef struct asgdi_out {
     uint32_t     to;
     asgdi_frame *frame;
@@ -198,6 +240,10 @@ struct asgdi_exchange {
     uint64_t              about; /* hash */
     bool                  still, flushed, saved, ending, unlike;
     uint32_t              stop_why;
+
+    asgdi_movement moved;
+    uint64_t       brought; /* replies that had something in them */
+    double moved_at; /* when it was last another; time in which this process was away is left out */
 
     /* members.c */
     uint64_t   view, highest;           /* highest: of another, that cannot be taken */
@@ -243,15 +289,7 @@ struct asgdi_exchange {
     double      ended_at, step; /* when the last round was over; seconds of an update, about */
     uint32_t    steps;          /* sync: updates till the next round */
 
-    /* the snapshot (snapshot.c) */
-    enum {
-        ASGDI_NO_SNAPSHOT,
-        ASGDI_SNAPSHOT_WANTED,
-        ASGDI_SNAPSHOT_UNDER_WAY,
-        ASGDI_SNAPSHOT_READY
-    } snapshot;
-    float       *snap[ASGD_MAX_TABLES];
-    asgdi_ranges snap_done;
+    asgdi_snap snap;
 
     /* takeover.c */
     uint32_t taking; /* blocks */
@@ -360,8 +398,14 @@ void        asgdi_copy_new_view(asgdi_exchange *x);
 void        asgdi_copy_lost(asgdi_exchange *x, asgdi_set to); /* something was sent to them again */
 
 /* ---- snapshot.c ---- */
-void asgdi_snapshot_note(asgdi_exchange *x);                       /* a full round begins */
-void asgdi_snapshot_copy(asgdi_exchange *x, const asgdi_block *b); /* a block has come */
+bool asgdi_snapshot_wants_round(const asgdi_exchange *x);
+void asgdi_snapshot_round(asgdi_exchange *x); /* one begins that reads all blocks */
+void asgdi_snapshot_round_over(asgdi_exchange *x);
+void asgdi_snapshot_tick(asgdi_exchange *x);
+void asgdi_snapshot_new_view(asgdi_exchange *x);
+void asgdi_snapshot_put(const asgdi_exchange *x, asgdi_writer *w);
+void asgdi_snapshot_get(asgdi_exchange *x, uint32_t from, bool same_view, asgdi_reader *r);
+void asgdi_snapshot_free(asgdi_exchange *x);
 
 /* The delta of a block under way was answered, or is not wanted any more. */
 void asgdi_copy_answered(asgdi_exchange *x, asgdi_block *b);

@@ -237,13 +237,13 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     asgdi_copy_took(x, b, held, bytes);
     asgdi_copy_answered(x, b);
     x->counts.replies++;
+    x->brought += n2 > 0 || pull;
     if (updates > x->learnt) x->learnt = updates;
     if (pull) { /* the last word: W becomes the master, bit for bit */
         float *s = asgdi_x_s(x, b);
         for (uint32_t i = 0; i < n2; i++)
             memcpy(s + (size_t)x->rows2[i] * b->stride, x->x2 + (size_t)i * b->stride,
                    b->stride * sizeof(float));
-        asgdi_snapshot_copy(x, b);
         if (add_fix(x, number, NULL)) add_entry(x, b, 0, b->rows, true, s);
         return;
     }
@@ -256,7 +256,6 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         follow_last(x, b, n1, n2, unlisted);
     else
         correct(x, b, n1, n2, verdict == ASGDI_QUARANTINED, unlisted);
-    asgdi_snapshot_copy(x, b);
 }
 
 /* All of W goes back at once, or workers would compute with what goes together with nothing. */

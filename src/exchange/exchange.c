@@ -71,13 +71,31 @@ void asgdi_x_post(asgdi_exchange *x, uint32_t to, asgdi_writer *w)
 
 /* ---- life ---- */
 
+static asgd_status check(const asgdi_exchange_config *c)
+{
+    if (c->size < 1 || c->size > ASGDI_PROCESSES_MAX || c->self >= c->size)
+        return ASGD_FAIL(EINVAL, "process %u of %u: up to %d processes", c->self, c->size,
+                         ASGDI_PROCESSES_MAX);
+    if (c->clock != ASGDI_CLOCK_SYNC && c->ahead && c->ahead < c->local_steps)
+        return ASGD_FAIL(
+            EINVAL,
+            "a process may be %llu updates ahead, which is less than the %u local steps "
+            "that it takes between exchanges",
+            (unsigned long long)c->ahead, c->local_steps);
+    if (c->dead_after < 2 * c->heartbeat)
+        return ASGD_FAIL(
+            EINVAL,
+            "dead_after %g s: processes give a sign of life every %g s, and one that is "
+            "late is not dead; at least twice that is needed",
+            c->dead_after, c->heartbeat);
+    return ASGD_OK;
+}
+
 asgd_status asgdi_exchange_new(asgdi_exchange **out, const asgdi_exchange_config *c,
                                const asgdi_params *p, asgdi_read_rows *read, void *user)
 {
     *out = NULL;
-    if (c->size < 1 || c->size > ASGDI_PROCESSES_MAX || c->self >= c->size)
-        return ASGD_FAIL(EINVAL, "process %u of %u: up to %d processes", c->self, c->size,
-                         ASGDI_PROCESSES_MAX);
+    ASGD_TRY(check(c));
     asgdi_exchange *x = asgdi_calloc(1, sizeof *x);
     if (!x) return ASGD_FAIL(ENOMEM, "no memory for the exchange");
     x->c    = *c;
@@ -198,16 +216,38 @@ static void set_allowance(asgdi_exchange *x)
     if (to > x->allowance) x->allowance = to;
 }
 
+static void look_at_movement(asgdi_exchange *x, double away)
+{
+    asgdi_movement m = {.deltas  = x->counts.deltas,
+                        .brought = x->brought,
+                        .left    = x->supply.left,
+                        .views   = x->counts.views,
+                        .taking  = x->taking};
+    for (uint32_t q = 0; q < x->c.size; q++) {
+        const asgdi_peer *p = &x->peer[q];
+        m.stages += p->stage;
+        m.greeted += p->greeted;
+        m.updates += p->updates;
+        m.examples += p->examples;
+    }
+    x->moved_at += away;
+    if (memcmp(&m, &x->moved, sizeof m) == 0) return;
+    x->moved    = m;
+    x->moved_at = x->now;
+}
+
 void asgdi_exchange_tick(asgdi_exchange *x, double now, const asgdi_progress *p)
 {
     if (x->stage == ASGDI_OUT || x->stage == ASGDI_FAILED) return;
-    if (!x->ticked) x->last_tick = now;
+    if (!x->ticked) x->last_tick = x->moved_at = now;
+    const double away           = now - x->last_tick;
     x->now                      = now;
     x->progress                 = *p;
     x->peer[x->c.self].updates  = p->updates;
     x->peer[x->c.self].examples = p->examples;
     asgdi_members_tick(x);
     if (x->stage == ASGDI_OUT) return;
+    look_at_movement(x, away > x->c.dead_after / 2 ? away : 0);
     x->last_tick = now;
     x->ticked    = true;
     if (x->stage == ASGDI_JOINING) join(x);
@@ -226,6 +266,7 @@ void asgdi_exchange_tick(asgdi_exchange *x, double now, const asgdi_progress *p)
     asgdi_watch_tick(x);
     asgdi_takeover_tick(x);
     asgdi_copy_tick(x);
+    asgdi_snapshot_tick(x);
     set_allowance(x);
     x->peer[x->c.self].stage = (uint8_t)x->stage;
 }
@@ -342,6 +383,11 @@ void asgdi_exchange_count(const asgdi_exchange *x, asgdi_exchange_counts *out)
         if (sum < out->learnt_least) out->learnt_least = sum;
         if (sum > out->learnt_most) out->learnt_most = sum;
     }
+}
+
+double asgdi_exchange_stood(const asgdi_exchange *x)
+{
+    return x->now - x->moved_at;
 }
 
 void asgdi_exchange_describe(const asgdi_exchange *x, double now, char *text, size_t bytes)

@@ -21,6 +21,7 @@
 #include "exchange/link.h"
 #include "exchange/ranges.h"
 #include "params/params.h"
+#include "params/parts.h"
 
 typedef enum asgdi_clock {
     ASGDI_CLOCK_ASYNC, /* nobody waits */
@@ -52,7 +53,7 @@ typedef struct asgdi_exchange_config {
     uint32_t    local_steps; /* updates between rounds; 0: as often as `share` allows */
     bool
         steps_auto; /* sync: as few as leave the network half of the time, local_steps at the most */
-    /* async, lag: updates of a process beyond those known to be in the masters; 0: any number */
+    /* async, lag: updates of a process beyond those known to be in the masters, local_steps at the least; 0: any number */
     uint64_t ahead;
     /* and no more than this times the root of the updates that the masters have learnt: rules that divide their steps by
      * the root of what they have seen take long ones at the beginning; 0: any number */
@@ -79,8 +80,9 @@ typedef struct asgdi_exchange_config {
     double
         clip; /* norms of deltas beyond so many times the usual one are cut to it; infinite: never */
 
-    double   heartbeat;    /* seconds between signs of life */
-    double   dead_after;   /* a process not heard of for so many seconds is given up */
+    double heartbeat; /* seconds between signs of life */
+    double
+        dead_after; /* a process not heard of for so many seconds is given up; 2 heartbeats at the least */
     double   join_seconds; /* the same for one that was never heard of */
     double   resend;       /* seconds after which what was not answered is sent again */
     uint32_t least;        /* fewer processes than this left: stop */
@@ -193,13 +195,38 @@ uint64_t asgdi_exchange_included(const asgdi_exchange *x, uint32_t q, int table,
 
 /* ---- a snapshot of the masters while everything goes on ----
  *
- * A full round copies S, block by block, after the set of done positions was noted: the progress of those is
- * in it, and of later ones some.  Who goes on from it does the others again. */
-void asgdi_exchange_snapshot_begin(asgdi_exchange *x); /* while one is under way: nothing */
-bool asgdi_exchange_snapshot_ready(const asgdi_exchange *x);
-/* rows [n_tables], each [rows][stride] as in the parameters.  They and the set stay till the next one begins. */
-void asgdi_exchange_snapshot(const asgdi_exchange *x, float *const **rows,
-                             const asgdi_ranges **done);
+ * Each process has a part, the masters that it owns, and a set of positions.  The progress of all that are in some set
+ * is in the parts, and of later ones some: who goes on from it does these again.  Each caller writes its part
+ * somewhere; when all have, the snapshot is whole, and the caller of who speaks makes it valid. */
+
+/* The part of one process. */
+typedef struct asgdi_snapshot {
+    uint64_t            number;
+    float *const       *rows;     /* [n_tables], of the pieces of each table, one after another */
+    const asgdi_piece  *piece;    /* [n] */
+    const uint64_t     *included; /* [n][size] examples of each process that are in it */
+    uint32_t            n;
+    const asgdi_ranges *done;
+} asgdi_snapshot;
+
+typedef enum asgdi_snapshot_state {
+    ASGDI_SNAPSHOT_NONE,
+    ASGDI_SNAPSHOT_UNDER_WAY,
+    ASGDI_SNAPSHOT_WHOLE,
+    ASGDI_SNAPSHOT_FAILED, /* a process was lost, or could not write its part, or all went back meanwhile */
+} asgdi_snapshot_state;
+
+/* By who speaks: begins one of this number, or of a higher one if this was used. */
+void                 asgdi_exchange_snapshot_begin(asgdi_exchange *x, uint64_t number);
+asgdi_snapshot_state asgdi_exchange_snapshot_state(const asgdi_exchange *x); /* of that */
+uint64_t             asgdi_exchange_snapshot_number(const asgdi_exchange *x);
+/* Of a whole one: what all wrote.  Returns how many parts; out [size]. */
+uint32_t asgdi_exchange_snapshot_parts(const asgdi_exchange *x, asgdi_part *out);
+/* By all: this process's part, if there is one to be written; it stays as it is until the next call says that it was, or
+ * could not be. */
+bool asgdi_exchange_snapshot_part(const asgdi_exchange *x, asgdi_snapshot *out);
+void asgdi_exchange_snapshot_written(asgdi_exchange *x, uint64_t number, bool good, uint64_t bytes,
+                                     uint64_t checksum);
 
 enum { ASGDI_TAU_BUCKETS = 48 };
 typedef struct asgdi_exchange_counts {
@@ -223,7 +250,10 @@ typedef struct asgdi_exchange_counts {
     uint64_t learnt_least, learnt_most;
 } asgdi_exchange_counts;
 void asgdi_exchange_count(const asgdi_exchange *x, asgdi_exchange_counts *out);
-/* Where everybody is, for a watchdog: text [bytes], always terminated. */
+/* For a watchdog: seconds for which nothing has moved, as far as is seen from here: nobody has done or exchanged
+ * anything, nobody has come or been given up. */
+double asgdi_exchange_stood(const asgdi_exchange *x);
+/* And where everybody is: text [bytes], always terminated. */
 void asgdi_exchange_describe(const asgdi_exchange *x, double now, char *text, size_t bytes);
 
 #endif

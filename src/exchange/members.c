@@ -80,6 +80,7 @@ static void change_view(asgdi_exchange *x, uint64_t view, asgdi_set in)
     asgdi_copy_new_view(x);
     asgdi_master_new_view(x);
     asgdi_supply_new_view(x, lost);
+    asgdi_snapshot_new_view(x);
 }
 
 static void declare(asgdi_exchange *x)
@@ -129,7 +130,7 @@ void asgdi_members_beat(asgdi_exchange *x)
     for (uint32_t q = 0; q < x->c.size; q++) {
         asgdi_writer w;
         if (q == x->c.self || !asgdi_set_has(&x->in, q)) continue;
-        if (!asgdi_x_frame(x, ASGDI_BEAT, 128 + sizeof x->suspected + n, &w)) return;
+        if (!asgdi_x_frame(x, ASGDI_BEAT, 192 + sizeof x->suspected + n, &w)) return;
         asgdi_put_u64(&w, x->about);
         asgdi_put(&w, &x->suspected, sizeof x->suspected);
         asgdi_put_u64(&w, x->progress.updates);
@@ -144,6 +145,7 @@ void asgdi_members_beat(asgdi_exchange *x)
         asgdi_put_u32(&w, x->watch.back);
         asgdi_put_u32(&w, x->watch.done);
         asgdi_put_u64(&w, x->watch.state);
+        asgdi_snapshot_put(x, &w);
         asgdi_put_u32(&w, (uint32_t)n);
         asgdi_put(&w, known, n);
         asgdi_x_post(x, q, &w);
@@ -224,6 +226,7 @@ void asgdi_members_on_beat(asgdi_exchange *x, uint32_t from, bool same_view, asg
     asgdi_get(r, &losses, sizeof losses);
     const uint32_t level = asgdi_get_u32(r), back = asgdi_get_u32(r), done = asgdi_get_u32(r);
     const uint64_t state = asgdi_get_u64(r);
+    asgdi_snapshot_get(x, from, same_view, r);
     const uint32_t n     = asgdi_get_u32(r);
     const uint8_t *known = asgdi_get_bytes(r, n);
     if (r->bad || stage > ASGDI_FINISHED) return;

@@ -3,6 +3,7 @@
  *     manifest.json                     which generation is valid; sizes and checksums; the state
  *     table-000-7.safetensors           generation 7 of table 0: its rows with merged slots, and
  *                                       each worker's local slots
+ *     part-003-7.safetensors            or, of several processes, what each of them wrote (parts.c)
  *
  * The invariant: at every moment, a manifest that is there names whole files.  New files have a new
  * generation in their names, so that none of the valid ones is touched; the manifest is renamed into
@@ -57,10 +58,12 @@ static asgd_status no_memory(const char *folder)
 static uint64_t generation_of(const char *name)
 {
     static const char suffix[] = ".safetensors";
-    if (strncmp(name, "table-", 6) != 0) return 0;
-    size_t digits = strspn(name + 6, "0123456789");
-    if (digits < 3 || name[6 + digits] != '-') return 0;
-    name += 7 + digits;
+    const size_t      kind     = strncmp(name, "table-", 6) == 0  ? 6
+                                 : strncmp(name, "part-", 5) == 0 ? 5
+                                                                  : 0;
+    size_t            digits   = strspn(name + kind, "0123456789");
+    if (!kind || digits < 3 || name[kind + digits] != '-') return 0;
+    name += kind + 1 + digits;
     digits = strspn(name, "0123456789");
     if (digits < 1 || digits > 18 || strncmp(name + digits, suffix, sizeof suffix - 1) != 0)
         return 0;
@@ -174,6 +177,33 @@ done:
     return s;
 }
 
+static json_t *manifest_of(const asgdi_params *p, uint64_t generation, uint32_t workers,
+                           const char *state, json_t *tables)
+{
+    const char *rule = p->rule == ASGD_RULE_DEFAULT ? "none" : asgd_rule_name(p->rule);
+    return json_pack("{s:s, s:s, s:I, s:s, s:I, s:s, s:O}", "format", format_name, "asgd_version",
+                     ASGD_VERSION, "generation", (json_int_t)generation, "rule", rule, "workers",
+                     (json_int_t)workers, "state", state, "tables", tables);
+}
+
+static asgd_status not_text(const char *folder)
+{
+    return ASGD_FAIL(EINVAL, "%s: the state to be saved is not UTF-8, or there is no memory",
+                     folder);
+}
+
+/* Files on disk become the checkpoint. */
+static asgd_status make_valid(const char *folder, json_t *manifest, uint64_t generation,
+                              bool *begun)
+{
+    ASGD_TRY(sync_folder(folder));
+    ASGD_TRY(save_manifest(folder, manifest));
+    *begun = true;
+    ASGD_TRY(sync_folder(folder));
+    scan(folder, generation);
+    return ASGD_OK;
+}
+
 asgd_status asgdi_checkpoint_save(const char *folder, const asgdi_params *p,
                                   float *const *const *local, uint32_t workers, const char *state)
 {
@@ -182,25 +212,18 @@ asgd_status asgdi_checkpoint_save(const char *folder, const asgdi_params *p,
         return ASGD_FAIL(EINVAL, "%s: a checkpoint holds at most %d workers", folder, MAX_WORKERS);
     ASGD_TRY(asgdi_make_folder(folder));
     const uint64_t generation = scan(folder, 0) + 1;
-    const char    *rule       = p->rule == ASGD_RULE_DEFAULT ? "none" : asgd_rule_name(p->rule);
     json_t        *list       = json_array();
-    json_t        *manifest =
-        json_pack("{s:s, s:s, s:I, s:s, s:I, s:s, s:O}", "format", format_name, "asgd_version",
-                  ASGD_VERSION, "generation", (json_int_t)generation, "rule", rule, "workers",
-                  (json_int_t)workers, "state", state, "tables", list);
-    asgd_status s = ASGD_OK;
+    json_t        *manifest   = manifest_of(p, generation, workers, state, list);
+    asgd_status    s          = ASGD_OK;
     if (!list || !manifest) {
-        s = ASGD_FAIL(EINVAL, "%s: the state to be saved is not UTF-8, or there is no memory",
-                      folder);
+        s = not_text(folder);
         goto done;
     }
     for (int t = 0; t < p->n_tables; t++)
         ASGD_TRY_GOTO(undo, save_table(folder, p, t, local, workers, generation, list));
-    ASGD_TRY_GOTO(undo, sync_folder(folder));
-    ASGD_TRY_GOTO(undo, save_manifest(folder, manifest));
-    ASGD_TRY_GOTO(done, sync_folder(folder));
-    scan(folder, generation);
-    goto done;
+    bool valid = false;
+    s          = make_valid(folder, manifest, generation, &valid);
+    if (s == ASGD_OK || valid) goto done;
 undo: /* the disk may be full: leave no half of a checkpoint on it */
     for (int t = 0; t < p->n_tables; t++) {
         char *path = table_path(folder, t, generation);
@@ -210,6 +233,69 @@ undo: /* the disk may be full: leave no half of a checkpoint on it */
 done:
     json_decref(manifest);
     json_decref(list);
+    return s;
+}
+
+/* ---- in parts ---- */
+
+static asgd_status read_manifest(const char *folder, json_t **out);
+static bool        get_u64(const json_t *object, const char *key, uint64_t limit, uint64_t *out);
+
+asgd_status asgdi_checkpoint_begin(const char *folder, uint64_t *generation)
+{
+    json_t  *manifest = NULL;
+    uint64_t valid    = UINT64_MAX; /* none */
+    ASGD_TRY(asgdi_make_folder(folder));
+    /* a damaged one is left as it is, for whoever wants to look at it */
+    const bool keep =
+        asgdi_checkpoint_exists(folder) && read_manifest(folder, &manifest) != ASGD_OK;
+    if (manifest) (void)get_u64(manifest, "generation", UINT64_MAX - 1, &valid);
+    json_decref(manifest);
+    *generation = scan(folder, keep ? 0 : valid) + 1;
+    return ASGD_OK;
+}
+
+asgd_status asgdi_checkpoint_check(const char *folder, uint64_t generation, const asgdi_params *p,
+                                   const asgdi_part *part, uint32_t n, uint32_t **extra,
+                                   size_t *n_extra)
+{
+    asgdi_parts f;
+    *extra   = NULL;
+    *n_extra = 0;
+    ASGD_TRY(asgdi_parts_open(&f, folder, generation, p, part, n));
+    const asgd_status s = asgdi_parts_extra(&f, extra, n_extra);
+    asgdi_parts_close(&f);
+    return s;
+}
+
+asgd_status asgdi_checkpoint_commit(const char *folder, uint64_t generation, const asgdi_params *p,
+                                    const asgdi_part *part, uint32_t n, const char *state)
+{
+    json_t *tables = json_array(), *parts = json_array();
+    int     bad = !tables || !parts;
+    for (int t = 0; t < p->n_tables && !bad; t++) {
+        const asgd_table *x = &p->table[t].info;
+        bad |= json_array_append_new(tables,
+                                     json_pack("{s:s, s:I, s:I}", "name", x->name, "rows",
+                                               (json_int_t)x->rows, "dim", (json_int_t)x->dim));
+    }
+    for (uint32_t i = 0; i < n && !bad; i++) {
+        char hex[17];
+        snprintf(hex, sizeof hex, "%016" PRIx64, part[i].checksum);
+        bad |= json_array_append_new(parts, json_pack("{s:I, s:I, s:s}", "process",
+                                                      (json_int_t)part[i].process, "bytes",
+                                                      (json_int_t)part[i].bytes, "checksum", hex));
+    }
+    json_t     *manifest = bad ? NULL : manifest_of(p, generation, 0, state, tables);
+    bool        valid    = false;
+    asgd_status s        = ASGD_OK;
+    if (!manifest || json_object_set(manifest, "parts", parts) != 0)
+        s = not_text(folder);
+    else
+        s = make_valid(folder, manifest, generation, &valid);
+    json_decref(manifest);
+    json_decref(tables);
+    json_decref(parts);
     return s;
 }
 
@@ -368,6 +454,35 @@ static asgd_status copy_local(const char *folder, const asgdi_params *p, int t,
     return ASGD_OK;
 }
 
+static asgd_status load_parts(const char *folder, const json_t *list, uint64_t generation,
+                              asgdi_params *p)
+{
+    const size_t n = json_array_size(list);
+    asgdi_parts  f;
+    asgdi_part  *part = asgdi_calloc(n + 1, sizeof *part);
+    asgd_status  s    = part ? ASGD_OK : no_memory(folder);
+    for (size_t i = 0; i < n && !s; i++) {
+        const json_t *j       = json_array_get(list, i);
+        const char   *hex     = json_string_value(json_object_get(j, "checksum"));
+        uint64_t      process = 0;
+
+        if (!hex || !get_u64(j, "process", UINT32_MAX, &process) ||
+            !get_u64(j, "bytes", UINT64_MAX, &part[i].bytes)) {
+            s = damaged(folder, "lacks what a part is");
+            break;
+        }
+        part[i].process  = (uint32_t)process;
+        part[i].checksum = strtoull(hex, NULL, 16);
+    }
+    if (!s) s = asgdi_parts_open(&f, folder, generation, p, part, (uint32_t)n);
+    if (!s) {
+        asgdi_parts_copy(&f, p);
+        asgdi_parts_close(&f);
+    }
+    asgdi_free(part);
+    return s;
+}
+
 asgd_status asgdi_checkpoint_load(const char *folder, asgdi_params *p, asgdi_checkpoint *out)
 {
     asgdi_tensors file[ASGD_MAX_TABLES] = {0};
@@ -389,6 +504,12 @@ asgd_status asgdi_checkpoint_load(const char *folder, asgdi_params *p, asgdi_che
         goto fail;
     }
     ASGD_TRY_GOTO(fail, check_fit(folder, manifest, p));
+    const json_t *parts = json_object_get(manifest, "parts");
+    if (parts) {
+        ASGD_TRY_GOTO(fail, load_parts(folder, parts, generation, p));
+        out->masters = true;
+        goto done;
+    }
     const json_t *list = json_object_get(manifest, "tables");
     for (int t = 0; t < p->n_tables; t++) {
         char *path = table_path(folder, t, generation);

@@ -241,6 +241,7 @@ static char *header_text(const asgdi_matrix *m, int n, const json_t *metadata, s
 
 static asgd_status put(asgdi_file *file, asgdi_checksum *c, const void *data, size_t bytes)
 {
+    if (bytes == 0) return ASGD_OK; /* data may be NULL */
     asgdi_checksum_add(c, data, bytes);
     return asgdi_file_write(file, data, bytes);
 }

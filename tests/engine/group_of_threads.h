@@ -28,6 +28,8 @@ typedef struct process {
     asgd_model  *model;
     bool         spoke, saved;
     atomic_int   points;
+    atomic_int   standing, stalls, moves; /* standstills: now, told of, ended */
+    bool         was_cut, knew; /* knew: it said where both were, while the other was cut off */
     asgd_group  *group;
 } process;
 

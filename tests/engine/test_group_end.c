@@ -99,6 +99,58 @@ static void one_that_diverges_ends_all(void **state)
     }
 }
 
+/* ---- a standstill ---- */
+
+static void note_stall(const char *text, void *user)
+{
+    process   *p      = user;
+    const bool stands = strncmp(text, "nothing has moved for ", 22) == 0;
+    MUST(stands || strncmp(text, "it moves again, after ", 22) == 0);
+    p->knew |= strstr(text, "(this one): training") &&
+               strstr(text, p->self ? "process 0: training" : "process 1: training");
+    atomic_fetch_add(stands ? &p->stalls : &p->moves, 1);
+    atomic_store(&p->standing, stands);
+}
+
+/* The second process is cut off as soon as the run moves, and until both have said that nothing does. */
+static int cut_until_told(const asgd_point *point, void *user)
+{
+    process *p = user;
+    if (point->examples < 20)
+        return 0; /* more than it may do before the other answers: both train */
+    if (!p->was_cut) {
+        p->was_cut = true;
+        local_cut(p->net, 1);
+    } else if (atomic_load(&p[0].standing) && atomic_load(&p[1].standing)) {
+        local_heal(p->net, 1);
+    }
+    return 0;
+}
+
+static void a_standstill_is_told_and_its_end(void **state)
+{
+    (void)state;
+    crowd       g;
+    asgd_config c = config(1, ASGD_SHARE_REPLICA, 1);
+    c.epochs      = 1;
+    c.local_steps = 2; /* workers wait soon where nothing is answered */
+    c.dead_after  = 60;
+    c.stall_after = 0.2;
+    c.notice      = note_stall;
+    c.observe     = cut_until_told;
+    crowd_init(&g, 2, &c, 7);
+    run_all(g.p, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        process *p = &g.p[i];
+        ok(p->status);
+        assert_int_equal(p->result.exchange.lost, 0);
+        assert_int_equal(p->result.examples, EXAMPLES);
+        assert_true(p->stalls > 0 && p->moves == p->stalls);
+        assert_true(p->knew);
+    }
+    crowd_free(&g);
+}
+
 /* ---- a process that is lost ---- */
 
 typedef struct cutter {
@@ -239,6 +291,7 @@ int main(void)
         cmocka_unit_test(a_stopped_process_stops_all),
         cmocka_unit_test(time_and_targets_end_all),
         cmocka_unit_test(one_that_diverges_ends_all),
+        cmocka_unit_test(a_standstill_is_told_and_its_end),
         cmocka_unit_test(others_make_up_for_a_lost_process),
         cmocka_unit_test(every_rule_learns_the_same_everywhere),
     };

@@ -148,20 +148,56 @@ static inline void see_end(cluster *c, uint32_t q)
     if (m->stage > ASGDI_FINISHED || asgdi_exchange_is_over(m->x)) member_leaves(c, q);
 }
 
-/* It is looked at as soon as it is ready: then it includes what the process's copy does. */
+static inline void keep_part(member *m, uint32_t size, const asgdi_snapshot *s)
+{
+    size_t floats[TABLES] = {0};
+    shot  *to             = &m->shot;
+    shot_free(to);
+    to->number   = s->number;
+    to->n        = s->n;
+    to->piece    = calloc((size_t)s->n + 1, sizeof *to->piece);
+    to->included = calloc((size_t)s->n * size + 1, sizeof *to->included);
+    if (!to->piece || !to->included || !asgdi_ranges_add_all(&to->done, s->done)) abort();
+    memcpy(to->piece, s->piece, s->n * sizeof *to->piece);
+    memcpy(to->included, s->included, (size_t)s->n * size * sizeof *to->included);
+    for (uint32_t i = 0; i < s->n; i++)
+        floats[s->piece[i].table] += s->piece[i].rows * m->w.table[s->piece[i].table].stride;
+    for (int t = 0; t < TABLES; t++) {
+        to->rows[t] = calloc(floats[t] + 1, sizeof(float));
+        if (!to->rows[t]) abort();
+        memcpy(to->rows[t], s->rows[t], floats[t] * sizeof(float));
+    }
+}
+
+/* Each writes its part, which takes a few steps and sometimes fails; who speaks asks for one now and then, and looks at
+ * what came of it. */
 static inline void see_snapshot(cluster *c, uint32_t q)
 {
-    member *m = &c->member[q];
-    if (m->snapshot && asgdi_exchange_snapshot_ready(m->x)) {
-        c->snapshots++;
-        m->snapshot = false;
-        check_snapshot(c, q);
+    member        *m     = &c->member[q];
+    const uint64_t which = STREAM_STEP + ((q + 1 + 2 * MOST_PROCESSES) << 8);
+    asgdi_snapshot part;
+    if (!m->writing && asgdi_exchange_snapshot_part(m->x, &part)) {
+        keep_part(m, c->c.size, &part);
+        m->writing    = true;
+        m->written_at = m->steps + (uint64_t)(10 * draw_01(c->c.seed, which + 1, m->steps));
+    } else if (m->writing && m->steps >= m->written_at) {
+        const bool good = draw_01(c->c.seed, which + 2, m->steps) < 0.9;
+        asgdi_exchange_snapshot_written(m->x, m->shot.number, good, m->shot.number * 31, q);
+        m->writing = false;
     }
-    if (m->snapshot || m->stage == ASGDI_JOINING || m->stage > ASGDI_FETCHING) return;
-    if (draw_01(c->c.seed, STREAM_STEP + ((q + 1 + 2 * MOST_PROCESSES) << 8), m->steps) >=
-        c->c.snapshots)
+    if (m->snapshot) {
+        const asgdi_snapshot_state now = asgdi_exchange_snapshot_state(m->x);
+        if (now == ASGDI_SNAPSHOT_UNDER_WAY) return;
+        if (now == ASGDI_SNAPSHOT_WHOLE) {
+            c->snapshots++;
+            check_snapshot(c, q);
+        }
+        m->snapshot = false;
+    }
+    if (m->stage != ASGDI_TRAINING || !asgdi_exchange_is_speaker(m->x) ||
+        draw_01(c->c.seed, which, m->steps) >= c->c.snapshots)
         return;
-    asgdi_exchange_snapshot_begin(m->x);
+    asgdi_exchange_snapshot_begin(m->x, 1);
     m->snapshot = true;
 }
 

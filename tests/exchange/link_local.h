@@ -67,6 +67,13 @@ static inline void local_cut(local_net *n, uint32_t process)
     pthread_mutex_unlock(&n->lock);
 }
 
+static inline void local_heal(local_net *n, uint32_t process)
+{
+    pthread_mutex_lock(&n->lock);
+    n->cut[process] = false;
+    pthread_mutex_unlock(&n->lock);
+}
+
 static inline void local_send(asgdi_link *l, uint32_t to, asgdi_frame *f)
 {
     local_net   *n    = ((local_link *)l)->net;

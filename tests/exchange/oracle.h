@@ -197,27 +197,115 @@ static inline void check_positions(cluster *c, uint32_t x)
     free(living);
 }
 
-/* A snapshot: exactly what its process's copy includes, and all of what it says is done. */
-static inline void check_snapshot(cluster *c, uint32_t x)
+/* A whole snapshot: the parts hold each row once; each row is what it began as plus what it says it includes, and
+ * that is all of what is said to be done. */
+typedef struct whole {
+    const float    **row[TABLES];      /* [rows] */
+    const uint64_t **included[TABLES]; /* [rows][processes] */
+} whole;
+
+static inline void whole_free(whole *w)
 {
-    float *const       *rows;
-    const asgdi_ranges *done;
-    const uint64_t      total = c->c.exchange.total;
-    uint8_t            *in    = calloc(total, 1);
-    uint32_t            dead  = 0;
-    if (!in) abort();
-    asgdi_exchange_snapshot(c->member[x].x, &rows, &done);
-    if (is_exact(&c->c)) check_sums(c, x, "snapshot of", rows);
+    for (int t = 0; t < TABLES; t++) {
+        free((void *)w->row[t]);
+        free((void *)w->included[t]);
+    }
+}
+
+static inline void add_part(cluster *c, whole *w, const shot *s, uint32_t q)
+{
+    const asgdi_params *p            = &c->member[q].w;
+    size_t              used[TABLES] = {0};
+    for (uint32_t i = 0; i < s->n; i++) {
+        const asgdi_piece *piece = &s->piece[i];
+        for (uint32_t r = 0; r < piece->rows; r++) {
+            const uint64_t row = piece->first + r;
+            if (row >= p->table[piece->table].info.rows || w->row[piece->table][row]) {
+                WRONG(c, "part of process %u: row %llu of table %d is none, or in two parts", q,
+                      (unsigned long long)row, piece->table);
+                return;
+            }
+            w->row[piece->table][row]      = s->rows[piece->table] + used[piece->table];
+            w->included[piece->table][row] = s->included + (size_t)i * c->c.size;
+            used[piece->table] += p->table[piece->table].stride;
+        }
+    }
+}
+
+static inline void check_rows(cluster *c, const whole *w, const asgdi_params *want)
+{
+    for (int t = 0; t < TABLES; t++) {
+        const asgdi_table *x = &want->table[t];
+        for (uint64_t i = 0; i < x->info.rows * x->stride; i++) {
+            const uint64_t row = i / x->stride, at = i % x->stride;
+            if (merge_of(want, at / x->pad) != ASGDK_SUM) continue;
+            const float is = w->row[t][row][at], should = x->master[i];
+            if (is != should)
+                WRONG(c, "snapshot, table %d, row %llu, float %llu is %.9g, not %.9g", t,
+                      (unsigned long long)row, (unsigned long long)at, (double)is, (double)should);
+        }
+    }
+}
+
+/* x: whose snapshot it is. */
+static inline void check_done(cluster *c, const whole *w, asgdi_params *want, uint8_t *in,
+                              uint32_t x, const asgdi_part *part, uint32_t n)
+{
+    uint32_t dead = 0;
     for (uint32_t q = 0; q < c->c.size; q++) {
         dead += c->member[x].lost[q];
-        for (uint64_t n = 0; n < c->member[q].n_done; n++)
-            if (all_in(c, x, q, n)) in[c->member[q].order[n]] = 1;
+        for (uint64_t e = 0; e < c->member[q].n_done; e++) {
+            bool all = true;
+            for (uint32_t i = 0; i < c->c.touched; i++) {
+                touch      t    = example_touches(&c->c, c->member[q].order[e], i);
+                const bool here = e < w->included[t.table][t.row][q];
+                if (here) touch_row(want, &t, false);
+                all = all && here;
+            }
+            if (all) in[c->member[q].order[e]] = 1;
+        }
     }
-    for (uint32_t i = 0; i < done->n && dead < 2 && is_exact(&c->c); i++)
-        for (uint64_t e = done->range[i].lo; e < done->range[i].hi; e++)
-            if (e >= total || !in[e])
-                WRONG(c, "position %llu is done, says a snapshot of process %u, and is not in it",
-                      (unsigned long long)e, x);
+    if (!is_exact(&c->c)) return;
+    check_rows(c, w, want);
+    for (uint32_t k = 0; k < n && dead < 2; k++) {
+        const asgdi_ranges *done = &c->member[part[k].process].shot.done;
+        for (uint32_t i = 0; i < done->n; i++)
+            for (uint64_t e = done->range[i].lo; e < done->range[i].hi; e++)
+                if (e >= c->c.exchange.total || !in[e])
+                    WRONG(c,
+                          "position %llu is done, says process %u in a snapshot, and is not in it",
+                          (unsigned long long)e, part[k].process);
+    }
+}
+
+static inline void check_snapshot(cluster *c, uint32_t x)
+{
+    asgdi_part     part[MOST_PROCESSES];
+    const uint32_t n  = asgdi_exchange_snapshot_parts(c->member[x].x, part);
+    uint8_t       *in = calloc(c->c.exchange.total, 1);
+    whole          w  = {0};
+    asgdi_params   want;
+    if (!in || !fill(&c->c, &want)) abort();
+    for (int t = 0; t < TABLES; t++) {
+        w.row[t]      = calloc(want.table[t].info.rows, sizeof *w.row[t]);
+        w.included[t] = calloc(want.table[t].info.rows, sizeof *w.included[t]);
+        if (!w.row[t] || !w.included[t]) abort();
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        const shot *s = &c->member[part[k].process].shot;
+        if (s->number != asgdi_exchange_snapshot_number(c->member[x].x) ||
+            part[k].bytes != s->number * 31 || part[k].checksum != part[k].process)
+            WRONG(c, "process %u has not written what it says", part[k].process);
+        else
+            add_part(c, &w, s, part[k].process);
+    }
+    for (int t = 0; t < TABLES; t++)
+        for (uint64_t r = 0; r < want.table[t].info.rows; r++)
+            if (!w.row[t][r])
+                WRONG(c, "row %llu of table %d is in no part", (unsigned long long)r, t);
+    if (!c->wrong[0]) check_done(c, &w, &want, in, x, part, n);
+    whole_free(&w);
+    asgdi_params_free(&want);
     free(in);
 }
 

@@ -1,4 +1,5 @@
-/* What an owner does to deltas of adagrad, and how far ahead a process may be: two processes, by hand. */
+/* What an owner does to deltas of adagrad, how far ahead a process may be, and settings that are
+ * refused: two processes, by hand. */
 #include "test.h"
 
 #include "exchange/exchange.h"
@@ -155,6 +156,40 @@ static void the_lead_grows_with_the_root(void **state)
     end(&s);
 }
 
+static void what_cannot_work_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        asgdi_exchange_config config;
+        const char           *says; /* NULL: it is taken */
+    } cases[] = {
+        {{.size = 0}, "0 of 0"},
+        {{.size = 2, .self = 2}, "2 of 2"},
+        {{.size = 2, .ahead = 9, .local_steps = 10}, "9 updates ahead"},
+        {{.size = 2, .ahead = 9, .local_steps = 10, .clock = ASGDI_CLOCK_LAG}, "9 updates ahead"},
+        {{.size = 2, .ahead = 10, .local_steps = 10}, NULL},
+        {{.size = 2, .ahead = 9, .local_steps = 10, .clock = ASGDI_CLOCK_SYNC}, NULL},
+        {{.size = 2, .heartbeat = 1, .dead_after = 1.9}, "dead_after 1.9"},
+        {{.size = 2, .heartbeat = 1, .dead_after = 2}, NULL},
+    };
+    const asgd_table table = {.name = "w", .rows = 1, .dim = 1};
+    asgdi_params     p;
+    ok(asgdi_params_init(&p, &table, 1, 1));
+    ok(asgdi_params_set_rule(&p, ASGD_RULE_sgd));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        asgdi_exchange       *x;
+        asgdi_exchange_config c = cases[i].config;
+        c.batch                 = 1;
+        const asgd_status s     = asgdi_exchange_new(&x, &c, &p, read_rows, &p);
+        if (cases[i].says)
+            fails(s, ASGD_EINVAL, cases[i].says);
+        else
+            ok(s);
+        asgdi_exchange_free(x);
+    }
+    asgdi_params_free(&p);
+}
+
 /* Where it does not grow with the root, it grows as steps get shorter, up to four times. */
 static void the_lead_grows_as_steps_get_shorter(void **state)
 {
@@ -220,6 +255,7 @@ int main(void)
         cmocka_unit_test(owners_shorten),
         cmocka_unit_test(alone_is_exact),
         cmocka_unit_test(the_lead_grows_with_the_root),
+        cmocka_unit_test(what_cannot_work_is_refused),
         cmocka_unit_test(what_was_good_comes_back),
         cmocka_unit_test(the_lead_grows_as_steps_get_shorter),
     };

@@ -96,6 +96,16 @@ typedef struct worker {
     uint64_t    examples;
 } worker;
 
+/* A part of a snapshot, as its process was to write it. */
+typedef struct shot {
+    uint64_t     number;
+    uint32_t     n;
+    asgdi_piece *piece;
+    uint64_t    *included;
+    float       *rows[TABLES];
+    asgdi_ranges done;
+} shot;
+
 typedef struct member {
     asgdi_exchange    *x;
     asgdi_params       w;
@@ -118,7 +128,9 @@ typedef struct member {
     asgdi_simnet_event inbox[INBOX];
     uint32_t           in_inbox;
     bool               soon; /* a step is due before the next tick */
-    bool               still, saved, snapshot;
+    bool               still, saved, snapshot, writing;
+    uint64_t           written_at; /* in steps */
+    shot               shot;
     uint32_t           n_corrections;
     const asgdi_correction *correction;
     uint64_t                correction_sum;
@@ -251,10 +263,20 @@ static inline bool cluster_new(cluster *c, const cluster_config *config)
     return true;
 }
 
+static inline void shot_free(shot *s)
+{
+    for (int t = 0; t < TABLES; t++) free(s->rows[t]);
+    free(s->piece);
+    free(s->included);
+    asgdi_ranges_free(&s->done);
+    *s = (shot){0};
+}
+
 static inline void cluster_free(cluster *c)
 {
     for (uint32_t q = 0; q < c->c.size; q++) {
         member *m = &c->member[q];
+        shot_free(&m->shot);
         for (uint32_t i = 0; i < m->in_inbox; i++) asgdi_frame_free(m->inbox[i].frame);
         asgdi_exchange_free(m->x);
         asgdi_params_free(&m->w);
