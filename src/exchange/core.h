@@ -426,9 +426,11 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 void asgdi_master_new_view(asgdi_exchange *x);
 void asgdi_master_unseen(asgdi_exchange *x, asgdi_block *b); /* own progress came in */
 size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n); /* n rows */
-/* The guard's: what the master is now is where it would go back to. */
-void asgdi_master_is_good(const asgdi_exchange *x, asgdi_block *b);
-void asgdi_master_look(asgdi_exchange *x); /* at what is in force, and does it */
+
+/* ---- good.c ---- */
+void asgdi_good_begin(const asgdi_exchange *x, asgdi_block *b); /* what the master is now */
+void asgdi_good_go_back(asgdi_exchange *x, asgdi_block *b, uint32_t times);
+void asgdi_good_look(asgdi_exchange *x); /* at what is in force, and does it */
 
 /* ---- watch.c ---- */
 void asgdi_watch_losses(asgdi_exchange *x, uint32_t of, const asgdi_losses *l);

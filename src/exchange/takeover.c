@@ -196,7 +196,7 @@ void asgdi_takeover_on_data(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     m->round   = sync_round;
     m->back    = back;
     asgdi_master_begin(x, b, v.count, list);
-    asgdi_master_is_good(x, b);
+    asgdi_good_begin(x, b);
     serve(x, m);
 }
 

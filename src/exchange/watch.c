@@ -132,5 +132,5 @@ void asgdi_watch_tick(asgdi_exchange *x)
     if (!is_on(x)) return;
     asgdi_watch_losses(x, x->c.self, &x->progress.losses);
     if (x->watch.back != x->watch.seen_back || x->watch.state != x->watch.seen_state)
-        asgdi_master_look(x);
+        asgdi_good_look(x);
 }
