@@ -62,7 +62,7 @@ struct asgd_group {
     uint64_t        rate_done; /* examples */
     uint32_t        lost, turns_over;
     double          here_at;     /* when the others are to be told next that it is there */
-    double          turned;      /* when the last turn was; 0: none */
+    double          turned;      /* when the last turn was, or the link was opened */
     double          stood_still; /* seconds between two turns, at the most, since the last run */
     double          stood;       /* seconds, of the last standstill */
 };
@@ -390,7 +390,7 @@ static bool turn(asgd_group *g)
     asgdi_joint *j    = atomic_load_explicit(&g->joint, memory_order_acquire);
     bool         busy = false;
     /* it was stopped, or starved; what happens in a run its exchange sees by itself */
-    if (!g->driven && g->turned > 0) g->stood_still = fmax(g->stood_still, now - g->turned);
+    if (!g->driven) g->stood_still = fmax(g->stood_still, now - g->turned);
     g->turned = now;
     if (j && !g->driven && is_free(g)) begin(g, j);
     busy = receive(g, now);
@@ -433,6 +433,7 @@ static void *thread_of(void *group)
     if (!g->link) g->status = asgdi_link_open(&g->link, g->name);
     if (g->status) snprintf(g->message, sizeof g->message, "%s", asgd_errmsg());
     if (!g->status) asgdi_store_relaxed(&g->speaks, g->link->self == 0);
+    g->turned = asgdi_now(); /* the others hear of it from now on */
     asgdi_store_release(&g->ready, 1);
     if (g->status) return NULL;
     for (double rest = REST_LEAST; !is_done(g);) {

@@ -420,14 +420,13 @@ static void begin_round(asgdi_exchange *x)
     x->round_blocks = 0;
     x->going_back   = x->stage == ASGDI_TRAINING && x->watch.back > x->watch.done;
     x->going_to     = x->watch.back;
-    x->full = x->stage != ASGDI_TRAINING || x->c.clock == ASGDI_CLOCK_SYNC || x->going_back ||
-              asgdi_snapshot_wants_round(x);
-    x->tidying       = !x->full && workers_wait(x);
-    x->round_stage   = x->stage;
-    x->round_began   = x->now;
-    x->round_cost    = x->progress.cost;
+    x->full         = x->stage != ASGDI_TRAINING || x->c.clock == ASGDI_CLOCK_SYNC || x->going_back;
+    x->tidying      = !x->full && workers_wait(x);
+    x->round_stage  = x->stage;
+    x->round_began  = x->now;
+    x->round_cost   = x->progress.cost;
     x->round_updates = x->progress.updates;
-    if (x->full && !x->going_back) asgdi_snapshot_round(x);
+    if (!x->going_back) asgdi_snapshot_round(x);
 }
 
 /* What this process did is to be safe, and others who wait are to hear that theirs is. */
@@ -440,6 +439,7 @@ static bool is_untidy(const asgdi_exchange *x, const asgdi_block *b)
 
 static bool is_due(const asgdi_exchange *x, uint32_t i)
 {
+    if (asgdi_snapshot_is_due(x, i)) return true;
     if (x->tidying) return is_untidy(x, &x->block[i]);
     return x->full || (x->round + i) % x->block[i].every == 0;
 }

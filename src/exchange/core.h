@@ -130,8 +130,8 @@ typedef struct asgdi_fixes {
 /* How far a process is with a snapshot (snapshot.c). */
 typedef enum asgdi_snap_step {
     ASGDI_SNAP_NONE,
-    ASGDI_SNAP_WANTED, /* it is to make a full round */
-    ASGDI_SNAP_ROUND,
+    ASGDI_SNAP_WANTED, /* it is to read every block */
+    ASGDI_SNAP_ROUNDS, /* and does */
     ASGDI_SNAP_SETTLED,
     ASGDI_SNAP_COPYING,
     ASGDI_SNAP_COPIED, /* the caller writes it */
@@ -155,8 +155,9 @@ typedef struct asgdi_snap {
     asgdi_piece    *piece;    /* [n] */
     uint64_t       *included; /* [n][size] */
     uint32_t        n, cursor, back;
-    size_t          filled[ASGD_MAX_TABLES]; /* floats */
-    asgdi_ranges    done;
+    uint32_t     settled, settling; /* blocks read so far, and by the end of the round under way */
+    size_t       filled[ASGD_MAX_TABLES]; /* floats */
+    asgdi_ranges done;
     asgdi_snap_told told; /* of this process's */
     /* who speaks: what it asks of all, SETTLED or COPIED, or what came of it */
     asgdi_snap_step asked;
@@ -399,7 +400,8 @@ void        asgdi_copy_lost(asgdi_exchange *x, asgdi_set to); /* something was s
 
 /* ---- snapshot.c ---- */
 bool asgdi_snapshot_wants_round(const asgdi_exchange *x);
-void asgdi_snapshot_round(asgdi_exchange *x); /* one begins that reads all blocks */
+void asgdi_snapshot_round(asgdi_exchange *x);                        /* one begins */
+bool asgdi_snapshot_is_due(const asgdi_exchange *x, uint32_t block); /* in it */
 void asgdi_snapshot_round_over(asgdi_exchange *x);
 void asgdi_snapshot_tick(asgdi_exchange *x);
 void asgdi_snapshot_new_view(asgdi_exchange *x);

@@ -3,8 +3,8 @@
  * It is to hold the progress of all positions that it says are done, and of others as little as may be, for these are
  * done again by who goes on from it.  Whoever speaks has it taken, in two steps that travel with the signs of life:
  *
- *     settle   every process makes one full round.  When it is over, all that the process had done when it began
- *              is in the masters: those are the positions that this process says are done
+ *     settle   every process reads every block once more.  When all are answered, what the process had done before it
+ *              began to is in the masters: those are the positions that this process says are done
  *     copy     when all have settled, every owner copies its masters: whatever was in them then is
  *
  * What comes into a master between the two is in the copy and not said to be done.  Without the first step that were far
@@ -17,7 +17,10 @@
 
 #include "base/mem.h"
 
-enum { A_TICK = 16 }; /* blocks copied in one */
+enum {
+    A_TICK  = 16,      /* blocks copied in one */
+    A_ROUND = 1 << 20, /* floats read for it in one */
+};
 
 static void drop(asgdi_snap *s)
 {
@@ -48,21 +51,37 @@ static void enter(asgdi_exchange *x, asgdi_snap_step step)
 /* Asked by who speaks, in this view. */
 static void settle(asgdi_exchange *x, uint64_t number)
 {
-    x->snap.number = number;
-    x->snap.copy   = false;
-    x->snap.step   = ASGDI_SNAP_WANTED;
+    x->snap.number  = number;
+    x->snap.copy    = false;
+    x->snap.step    = ASGDI_SNAP_WANTED;
+    x->snap.settled = x->snap.settling = 0;
 }
 
 /* A part that is still being written belongs to an earlier one, and is waited for. */
 bool asgdi_snapshot_wants_round(const asgdi_exchange *x)
 {
-    return x->snap.step == ASGDI_SNAP_WANTED && x->stage == ASGDI_TRAINING && !x->snap.lent;
+    return (x->snap.step == ASGDI_SNAP_WANTED || x->snap.step == ASGDI_SNAP_ROUNDS) &&
+           x->stage == ASGDI_TRAINING && !x->snap.lent;
 }
 
-/* A full round begins that reads all blocks. */
+/* Blocks are read a part in each round, besides those whose turn it is: one round of all would keep the workers
+ * waiting, who may be no further ahead than the last round that is over allows. */
 void asgdi_snapshot_round(asgdi_exchange *x)
 {
-    if (asgdi_snapshot_wants_round(x)) x->snap.step = ASGDI_SNAP_ROUND;
+    asgdi_snap *s      = &x->snap;
+    uint32_t    floats = 0;
+    if (!asgdi_snapshot_wants_round(x)) return;
+    if (s->step == ASGDI_SNAP_WANTED) s->settled = 0;
+    s->step = ASGDI_SNAP_ROUNDS;
+    for (s->settling = s->settled; s->settling < x->n_blocks && floats < A_ROUND; s->settling++)
+        floats += (uint32_t)asgdi_x_floats(&x->block[s->settling]);
+    if (x->full) s->settling = x->n_blocks;
+}
+
+bool asgdi_snapshot_is_due(const asgdi_exchange *x, uint32_t block)
+{
+    const asgdi_snap *s = &x->snap;
+    return s->step == ASGDI_SNAP_ROUNDS && block >= s->settled && block < s->settling;
 }
 
 /* Positions done by this process whose progress is in the masters, its own ones too.  Leases count a process's own
@@ -86,7 +105,9 @@ static bool add_settled(const asgdi_exchange *x, asgdi_ranges *done)
 void asgdi_snapshot_round_over(asgdi_exchange *x)
 {
     asgdi_snap *s = &x->snap;
-    if (s->step != ASGDI_SNAP_ROUND) return;
+    if (s->step != ASGDI_SNAP_ROUNDS) return;
+    s->settled = s->settling;
+    if (s->settled < x->n_blocks) return;
     asgdi_ranges_clear(&s->done);
     enter(x, add_settled(x, &s->done) ? ASGDI_SNAP_SETTLED : ASGDI_SNAP_FAILED);
 }

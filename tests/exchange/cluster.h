@@ -292,14 +292,13 @@ static inline void member_event(cluster *c, uint32_t q, asgdi_simnet_event e)
         }
     } else if (e.what == ALARM_TICK) {
         if (cluster_now(c) < m->reads_until) {
-            if (m->told_at > 0) m->stood_still = fmax(m->stood_still, cluster_now(c) - m->told_at);
-            m->told_at = cluster_now(c);
+            m->stood_still = fmax(m->stood_still, cluster_now(c) - m->told_at);
+            m->told_at     = cluster_now(c);
             tell_here(c, q);
             asgdi_simnet_alarm(c->net, q, cluster_now(c) + c->c.exchange.heartbeat, ALARM_TICK);
             return;
         }
-        if (m->told_at > 0 && m->steps == 0)
-            m->stood_still = fmax(m->stood_still, cluster_now(c) - m->told_at);
+        if (m->steps == 0) m->stood_still = fmax(m->stood_still, cluster_now(c) - m->told_at);
         asgdi_simnet_alarm(c->net, q, cluster_now(c) + c->c.tick / 2 + wait, ALARM_TICK);
         member_step(c, q);
     } else if (e.what == ALARM_SOON) {

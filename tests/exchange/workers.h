@@ -107,31 +107,31 @@ typedef struct shot {
 } shot;
 
 typedef struct member {
-    asgdi_exchange    *x;
-    asgdi_params       w;
-    double             reads_until; /* it reads its data, and has no exchange before */
-    double             told_at; /* when it said last, while it reads, that it is there; 0: never */
-    double             stood_still; /* the longest time between two of these */
-    bool               left; /* it is no longer stepped: dead, done with all, given up or failed */
-    asgdi_stage        stage;
-    double             epoch; /* what its clock shows when the cluster's shows 0 */
-    asgdi_range        lease[QUEUED];
-    uint32_t           n_leases;
-    worker             worker[MOST_WORKERS];
-    uint64_t           update_end[MOST_UPDATES]; /* examples done by the end of each update */
-    uint64_t          *order;                    /* positions, as they were done */
-    uint64_t           n_done, n_told;
-    size_t             order_room;
-    uint64_t           begun, updates, round;
-    asgdi_losses       losses;
-    uint64_t           ahead[MOST_PROCESSES]; /* of each other one, since that did an update */
-    asgdi_simnet_event inbox[INBOX];
-    uint32_t           in_inbox;
-    bool               soon; /* a step is due before the next tick */
-    bool               still, saved, snapshot, writing;
-    uint64_t           written_at; /* in steps */
-    shot               shot;
-    uint32_t           n_corrections;
+    asgdi_exchange *x;
+    asgdi_params    w;
+    double          reads_until; /* it reads its data, and has no exchange before */
+    double      told_at; /* when it said last, while it reads, that it is there; or its beginning */
+    double      stood_still; /* the longest time between two of these */
+    bool        left;        /* it is no longer stepped: dead, done with all, given up or failed */
+    asgdi_stage stage;
+    double      epoch; /* what its clock shows when the cluster's shows 0 */
+    asgdi_range lease[QUEUED];
+    uint32_t    n_leases;
+    worker      worker[MOST_WORKERS];
+    uint64_t    update_end[MOST_UPDATES]; /* examples done by the end of each update */
+    uint64_t   *order;                    /* positions, as they were done */
+    uint64_t    n_done, n_told;
+    size_t      order_room;
+    uint64_t    begun, updates, round;
+    asgdi_losses            losses;
+    uint64_t                ahead[MOST_PROCESSES]; /* of each other one, since that did an update */
+    asgdi_simnet_event      inbox[INBOX];
+    uint32_t                in_inbox;
+    bool                    soon; /* a step is due before the next tick */
+    bool                    still, saved, snapshot, writing;
+    uint64_t                written_at; /* in steps */
+    shot                    shot;
+    uint32_t                n_corrections;
     const asgdi_correction *correction;
     uint64_t                correction_sum;
     uint64_t                steps, drawn;
