@@ -56,8 +56,8 @@ static asgd_status lay_out(asgdi_exchange *x)
 {
     const uint32_t size = x->c.size;
     uint64_t       n    = 0;
-    for (int t = 0; t < x->p->n_tables; t++) {
-        const asgdi_table *table = &x->p->table[t];
+    for (int t = 0; t < x->p.n_tables; t++) {
+        const asgdi_table *table = &x->p.table[t];
         uint32_t           every;
         for (uint64_t first = 0; first < table->info.rows; n++)
             first += rows_at(x, table, first, &every);
@@ -66,8 +66,8 @@ static asgd_status lay_out(asgdi_exchange *x)
     x->block   = asgdi_calloc((size_t)n, sizeof *x->block);
     x->vectors = asgdi_calloc((size_t)n * 2 * size, sizeof *x->vectors);
     if (!x->block || !x->vectors) return ASGD_FAIL(ENOMEM, "no memory for the exchange's blocks");
-    for (int t = 0; t < x->p->n_tables; t++) {
-        const asgdi_table *table = &x->p->table[t];
+    for (int t = 0; t < x->p.n_tables; t++) {
+        const asgdi_table *table = &x->p.table[t];
         for (uint64_t first = 0; first < table->info.rows;) {
             const uint32_t number = x->n_blocks++;
             asgdi_block   *b      = &x->block[number];
@@ -89,7 +89,7 @@ static asgd_status lay_out(asgdi_exchange *x)
 /* Parts of a row that are not sent, or that do not weigh what others do. */
 static void look_at_parts(asgdi_exchange *x)
 {
-    const asgdk_slots *s = &x->p->slots;
+    const asgdk_slots *s = &x->p.slots;
     x->derives           = s->w == ASGDK_DERIVED;
     x->whole             = x->c.merging != ASGDI_MERGE_MEAN && s->w != ASGDK_MEAN;
     for (uint32_t i = 0; i < s->merged; i++) {
@@ -111,7 +111,7 @@ asgd_status asgdi_copy_new(asgdi_exchange *x)
             return ASGD_FAIL(
                 EINVAL,
                 "table %s: rows of %u floats are too long to be exchanged between processes",
-                x->p->table[b->table].info.name, b->stride);
+                x->p.table[b->table].info.name, b->stride);
     }
     x->x1       = asgdi_calloc(x->most_floats, sizeof(float));
     x->x2       = asgdi_calloc(x->most_floats, sizeof(float));
@@ -122,8 +122,8 @@ asgd_status asgdi_copy_new(asgdi_exchange *x)
     x->scale1   = asgdi_calloc(rows, sizeof *x->scale1);
     if (!x->x1 || !x->x2 || !x->x3 || !x->rows1 || !x->rows2 || !x->expected || !x->scale1)
         goto no_memory;
-    for (int t = 0; t < x->p->n_tables; t++) {
-        const asgdi_table *table = &x->p->table[t];
+    for (int t = 0; t < x->p.n_tables; t++) {
+        const asgdi_table *table = &x->p.table[t];
         const size_t       n     = (size_t)table->info.rows * table->stride;
         x->s[t]                  = asgdi_calloc(n, sizeof(float));
         if (!x->s[t]) goto no_memory;
@@ -173,7 +173,7 @@ void asgdi_copy_free(asgdi_exchange *x)
 /* Part i of a row: w, then the merged slots. */
 static bool derived(const asgdi_exchange *x, uint32_t part)
 {
-    const asgdk_slots *s = &x->p->slots;
+    const asgdk_slots *s = &x->p.slots;
     return (part == 0 ? s->w : s->slot[part - 1]) == ASGDK_DERIVED;
 }
 
@@ -193,7 +193,7 @@ static bool subtract(size_t n, const float *restrict w, const float *restrict wa
 /* The same of parts of which some are not sent. */
 static uint32_t differ_in_parts(asgdi_exchange *x, const asgdi_block *b, float factor, float dust)
 {
-    const uint32_t pad = x->p->table[b->table].pad, stride = b->stride;
+    const uint32_t pad = x->p.table[b->table].pad, stride = b->stride;
     const float   *s = asgdi_x_s(x, b);
     uint32_t       n = 0;
     for (uint32_t r = 0; r < b->rows; r++) {

@@ -230,17 +230,17 @@ typedef struct asgdi_out {
 
 struct asgdi_exchange {
     asgdi_exchange_config c;
-    const asgdi_params   *p;
-    asgdi_read_rows      *read;
-    void                 *user;
-    double                now, last_tick;
-    bool                  ticked;
-    asgdi_progress        progress;
-    asgdi_stage           stage;
-    char                  why[512];
-    uint64_t              about; /* hash */
-    bool                  still, flushed, saved, ending, unlike;
-    uint32_t              stop_why;
+    asgdi_params p; /* what the tables are: the run's may be gone while others are still answered */
+    asgdi_read_rows *read;
+    void            *user;
+    double           now, last_tick;
+    bool             ticked;
+    asgdi_progress   progress;
+    asgdi_stage      stage;
+    char             why[512];
+    uint64_t         about; /* hash */
+    bool             still, flushed, saved, ending, unlike;
+    uint32_t         stop_why;
 
     asgdi_movement moved;
     uint64_t       brought; /* replies that had something in them */
@@ -347,20 +347,20 @@ static inline float *asgdi_x_s(const asgdi_exchange *x, const asgdi_block *b)
 static inline uint16_t asgdi_x_scale(const asgdi_exchange *x, const asgdi_block *b,
                                      const float *row)
 {
-    const uint32_t pad = x->p->table[b->table].pad;
+    const uint32_t pad = x->p.table[b->table].pad;
     float          sum = 0;
     uint32_t       bits;
-    for (uint32_t c = 0; c < pad; c++) sum += row[x->p->slots.scale * pad + c];
+    for (uint32_t c = 0; c < pad; c++) sum += row[x->p.slots.scale * pad + c];
     memcpy(&bits, &sum, sizeof bits);
     return (uint16_t)(bits >> 16);
 }
 static inline bool asgdi_x_shortens(const asgdi_exchange *x)
 {
-    return x->c.shorten && x->p->slots.scale && x->c.merging == ASGDI_MERGE_DELTA;
+    return x->c.shorten && x->p.slots.scale && x->c.merging == ASGDI_MERGE_DELTA;
 }
 static inline asgdi_shape asgdi_x_shape(const asgdi_exchange *x, const asgdi_block *b)
 {
-    return (asgdi_shape){b->rows, b->stride, x->p->table[b->table].pad};
+    return (asgdi_shape){b->rows, b->stride, x->p.table[b->table].pad};
 }
 
 /* ---- members.c ---- */

@@ -99,7 +99,7 @@ asgd_status asgdi_exchange_new(asgdi_exchange **out, const asgdi_exchange_config
     asgdi_exchange *x = asgdi_calloc(1, sizeof *x);
     if (!x) return ASGD_FAIL(ENOMEM, "no memory for the exchange");
     x->c    = *c;
-    x->p    = p;
+    x->p    = *p;
     x->read = read;
     x->user = user;
     if (x->c.clock == ASGDI_CLOCK_SYNC && x->c.local_steps == 0) x->c.local_steps = 1;

@@ -186,7 +186,7 @@ static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t
 static float part_weight(const asgdi_exchange *x, uint32_t part, float weight,
                          uint32_t contributors)
 {
-    const asgdk_slots *s    = &x->p->slots;
+    const asgdk_slots *s    = &x->p.slots;
     const asgdk_merge  kind = part == 0 ? s->w : s->slot[part - 1];
     if (kind == ASGDK_DERIVED) return 0;
     if (kind == ASGDK_MEAN || x->c.merging == ASGDI_MERGE_MEAN) return weight / (float)contributors;
@@ -201,7 +201,7 @@ static void add_scaled(size_t n, float *restrict to, const float *restrict d, fl
 static void add_row(const asgdi_exchange *x, const asgdi_block *b, float *to, const float *d,
                     float weight, uint32_t contributors)
 {
-    const uint32_t pad = x->p->table[b->table].pad;
+    const uint32_t pad = x->p.table[b->table].pad;
     for (uint32_t part = 0; part * pad < b->stride; part++)
         add_scaled(pad, to + part * pad, d + part * pad,
                    part_weight(x, part, weight, contributors));
@@ -211,7 +211,7 @@ static void add_row(const asgdi_exchange *x, const asgdi_block *b, float *to, co
 static bool is_plain(const asgdi_exchange *x, const asgdi_block *b, float weight)
 {
     if (weight != 1 || x->c.outer_momentum > 0) return false;
-    for (uint32_t part = 0; part * x->p->table[b->table].pad < b->stride; part++) {
+    for (uint32_t part = 0; part * x->p.table[b->table].pad < b->stride; part++) {
         const float f = part_weight(x, part, weight, 2);
         if (f != 1 && f != 0) return false; /* 0: derived, and so is the delta */
     }
@@ -227,7 +227,7 @@ static bool is_plain(const asgdi_exchange *x, const asgdi_block *b, float weight
 static void renew_velocity(asgdi_exchange *x, const asgdi_block *b)
 {
     asgdi_master  *m    = b->master;
-    const uint32_t pad  = x->p->table[b->table].pad;
+    const uint32_t pad  = x->p.table[b->table].pad;
     const float    beta = (float)x->c.outer_momentum;
     for (uint32_t r = 0; r < b->rows; r++) {
         bool moved = false;
@@ -246,7 +246,7 @@ static void renew_velocity(asgdi_exchange *x, const asgdi_block *b)
 static void gather(const asgdi_exchange *x, const asgdi_block *b, uint32_t row, const float *d,
                    float weight, uint32_t contributors)
 {
-    const uint32_t pad = x->p->table[b->table].pad;
+    const uint32_t pad = x->p.table[b->table].pad;
     const float    f   = part_weight(x, 0, weight, contributors);
     for (uint32_t c = 0; c < pad; c++) b->master->gathered[(size_t)row * b->stride + c] += f * d[c];
 }
@@ -293,7 +293,7 @@ static void count_verdict(asgdi_exchange *x, asgdi_verdict v)
 static inline float shorten(const asgdi_exchange *x, const asgdi_block *b, const float *row,
                             const float *d, uint16_t scale)
 {
-    const uint32_t pad = x->p->table[b->table].pad, from = x->p->slots.scale * pad;
+    const uint32_t pad = x->p.table[b->table].pad, from = x->p.slots.scale * pad;
     const uint32_t bits = (uint32_t)scale << 16;
     float          g0, g1 = 0, added = 0;
     memcpy(&g0, &bits, sizeof g0);
@@ -324,7 +324,7 @@ static void add_parts(asgdi_exchange *x, const asgdi_block *b, uint32_t n, uint6
         float         *to = m->m + (size_t)row * b->stride, *d = x->x1 + (size_t)i * b->stride;
         if (scales && !alone) {
             const float f = shorten(x, b, to, d, scale_at(scales, i));
-            for (uint32_t c = 0; c < x->p->table[b->table].pad; c++) d[c] *= f;
+            for (uint32_t c = 0; c < x->p.table[b->table].pad; c++) d[c] *= f;
         }
         add_row(x, b, to, d, weight, processes);
         x->expected[row] = alone ? x->entered : 0;
@@ -337,7 +337,7 @@ ASGDI_INLINE void add_whole(const uint32_t stride, asgdi_exchange *x, const asgd
                             uint32_t n, uint64_t count, float weight, const uint8_t *scales)
 {
     asgdi_master  *m   = b->master;
-    const uint32_t pad = x->p->table[b->table].pad;
+    const uint32_t pad = x->p.table[b->table].pad;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t row   = x->rows1[i];
         const bool     alone = m->changed[row] <= count;

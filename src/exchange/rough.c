@@ -53,14 +53,14 @@ bool asgdi_row_is(const uint8_t *list, uint32_t row)
 
 static asgdi_shape part_w(const asgdi_exchange *x, const asgdi_block *b)
 {
-    const uint32_t pad = x->p->table[b->table].pad;
+    const uint32_t pad = x->p.table[b->table].pad;
     return (asgdi_shape){b->rows, pad, pad};
 }
 
 /* Of stride 0 where there are none. */
 static asgdi_shape part_slots(const asgdi_exchange *x, const asgdi_block *b)
 {
-    const uint32_t pad = x->p->table[b->table].pad;
+    const uint32_t pad = x->p.table[b->table].pad;
     return (asgdi_shape){b->rows, b->stride - pad, pad};
 }
 

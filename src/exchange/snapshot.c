@@ -129,7 +129,7 @@ static bool make_room(asgdi_exchange *x)
     s->piece    = asgdi_calloc((size_t)n + 1, sizeof *s->piece);
     s->included = asgdi_calloc((size_t)n * x->c.size + 1, sizeof *s->included);
     bool enough = s->piece && s->included;
-    for (int t = 0; t < x->p->n_tables && enough; t++) {
+    for (int t = 0; t < x->p.n_tables && enough; t++) {
         s->rows[t] = asgdi_calloc(floats[t] + 1, sizeof(float));
         enough     = s->rows[t] != NULL;
     }
