@@ -190,7 +190,7 @@ static bool subtract(size_t n, const float *restrict w, const float *restrict wa
     return differs != 0;
 }
 
-/* The same of parts of which some are not sent. */
+/* differences() where some parts of a row are not sent. */
 static uint32_t differ_in_parts(asgdi_exchange *x, const asgdi_block *b, float factor, float dust)
 {
     const uint32_t pad = x->p.table[b->table].pad, stride = b->stride;

@@ -104,6 +104,7 @@ asgd_status asgdi_exchange_new(asgdi_exchange **out, const asgdi_exchange_config
     x->user = user;
     if (x->c.clock == ASGDI_CLOCK_SYNC && x->c.local_steps == 0) x->c.local_steps = 1;
     if (x->c.max_lag == 0) x->c.max_lag = 1;
+    if (x->c.snapshot_floats == 0) x->c.snapshot_floats = 1 << 20;
     if (x->c.clock == ASGDI_CLOCK_SYNC) x->c.guard = 0; /* nothing is stale there */
     if (x->c.clock == ASGDI_CLOCK_SYNC) x->steps = x->c.steps_auto ? 1 : x->c.local_steps;
     x->counts.steps = x->steps;

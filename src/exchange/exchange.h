@@ -59,9 +59,11 @@ typedef struct asgdi_exchange_config {
      * the root of what they have seen take long ones at the beginning; 0: any number */
     double ahead_root;
     double
-                  stretch; /* 1 or less: no; else `ahead` grows as the learning rate falls, so many times at the most */
-    uint32_t      backup;                  /* sync: the slowest this many are not waited for */
-    double        share;                   /* of one core that exchanging may cost, 0..1 */
+        stretch; /* times that `ahead` grows at the most as the learning rate falls; 1 or less: it does not */
+    uint32_t
+        snapshot_floats;  /* about so many a round reads for a snapshot, besides its own; 0: 2^20 */
+    uint32_t      backup; /* sync: the slowest this many are not waited for */
+    double        share;  /* of one core that exchanging may cost, 0..1 */
     double        round_least, round_most; /* seconds between rounds */
     asgdi_merging merging;
     bool

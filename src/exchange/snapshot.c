@@ -17,10 +17,7 @@
 
 #include "base/mem.h"
 
-enum {
-    A_TICK  = 16,      /* blocks copied in one */
-    A_ROUND = 1 << 20, /* floats read for it in one */
-};
+enum { A_TICK = 16 }; /* blocks copied in one */
 
 static void drop(asgdi_snap *s)
 {
@@ -73,7 +70,8 @@ void asgdi_snapshot_round(asgdi_exchange *x)
     if (!asgdi_snapshot_wants_round(x)) return;
     if (s->step == ASGDI_SNAP_WANTED) s->settled = 0;
     s->step = ASGDI_SNAP_ROUNDS;
-    for (s->settling = s->settled; s->settling < x->n_blocks && floats < A_ROUND; s->settling++)
+    for (s->settling = s->settled; s->settling < x->n_blocks && floats < x->c.snapshot_floats;
+         s->settling++)
         floats += (uint32_t)asgdi_x_floats(&x->block[s->settling]);
     if (x->full) s->settling = x->n_blocks;
 }

@@ -17,49 +17,14 @@
 #   WRAP=COMMAND    begins each run, as `nice` would; it may wait
 set -u
 here=$(cd "$(dirname "$0")/../.." && pwd)
-ASGD=${ASGD:-$here/build/release/asgd}
-MPIRUN=${MPIRUN:-$here/scripts/asgd-mpirun}
 MPI=${MPI:-mpich}
 PROCESSES=${PROCESSES:-4}
-JOB=${JOB:-both}
-TIMEOUT=${TIMEOUT:-120}
 SAVE=${SAVE:-1s}
 runs=${1:-10} seed0=${2:-1}
 BASES=${BASES:-8}
-WRAP=${WRAP-}
-if [[ -n ${FOLDER-} ]]; then
-    folder=$(mkdir -p "$FOLDER" && cd "$FOLDER" && pwd) || exit 1
-    trap 'pkill -KILL -P $$ 2>/dev/null' EXIT
-else
-    folder=$(mktemp -d "${TMPDIR:-/tmp}/asgd-restart.XXXXXX") || exit 1
-    trap 'pkill -KILL -P $$ 2>/dev/null; rm -rf "$folder"' EXIT
-fi
-
-# A number below N that depends on the run's seed and how many were drawn.
-draw() {
-    local hash
-    hash=$(printf '%s %s' "$seed" $((drawn++)) | cksum)
-    echo $((${hash%% *} % $1))
-}
-
-if [[ ! -e $folder/drawn ]]; then
-    "$ASGD" synth clicks --rows 100000 -o "$folder/train.ffm" --quiet >/dev/null || exit 1
-    "$ASGD" synth clicks --rows 20000 --first 1000000 -o "$folder/valid.ffm" --quiet >/dev/null || exit 1
-    "$ASGD" synth digits -o "$folder/digits" --examples 12000 --test 2000 --quiet >/dev/null || exit 1
-    touch "$folder/drawn"
-fi
-
-digits="--train $folder/digits --valid $folder/digits --epochs 40"
-[[ -z ${MNIST-} ]] || digits="--train $MNIST --valid $MNIST --epochs 8"
-declare -A arguments=(
-    [clicks]="train fm --train $folder/train.ffm --valid $folder/valid.ffm --epochs 8 --patience never"
-    [digits]="train mlp $digits"
-)
-declare -A metric=([clicks]=logloss [digits]=accuracy)
-
-field() { # FILE KEY: the first number of that key
-    grep -oE "\"$2\": *-?[0-9.e+-]+" "$1" | head -n 1 | sed -E 's/.*: *//'
-}
+ROWS=100000 VALID_ROWS=20000 EPOCHS=8
+# shellcheck source=tests/mpi/kills.inc
+. "$here/tests/mpi/kills.inc"
 
 launch() { # JOB OUTPUT
     rm -rf "$folder/checkpoint"

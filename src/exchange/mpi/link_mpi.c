@@ -500,7 +500,8 @@ static void nap(double seconds)
 }
 
 /* MPI has nothing to wait on that would not spin, so it is asked again and again: the oftener, the more
- * recently something moved.  Sleeping an eighth of the time that nothing has moved adds as much to the wait. */
+ * recently something moved.  Sleeping an eighth of the time that nothing has moved adds as much to the wait; never less than
+ * half of what the caller bears, for each look costs the core that a worker may need. */
 static void rest(asgdi_link *l, double seconds)
 {
     static const double MOST  = 2e-3;
