@@ -194,6 +194,7 @@ static int finish(const cli_options *o, training *t, asgd_status s)
         return code;
     }
     if (o->output && (s = asgd_save(t->model, o->output)) != ASGD_OK) code = cli_status(s);
+    if (s == ASGD_ELOST) return code; /* a larger part of the run has a result of its own */
     if (o->report) {
         int written = report_write(o->report, o, &t->data, &t->record, 1);
         if (code == CLI_OK) code = written;

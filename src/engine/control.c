@@ -275,17 +275,23 @@ static void write_part(asgdi_control *c)
     asgdi_joint_part_written(c->run, s == ASGD_OK, &out);
 }
 
-static void commit_parts(asgdi_control *c)
+/* ELOST: the checkpoint is another side's, which goes on with more processes; to go on beside it would be for nothing. */
+static asgd_status commit_parts(asgdi_control *c)
 {
-    const asgdi_joint *j     = c->run->joint;
-    const asgdi_state  state = state_of_all(c);
-    if (asgdi_resume_save_parts(c->run, j->snapshot, j->parts, j->n_parts, &state))
+    const asgdi_joint *j       = c->run->joint;
+    const asgdi_state  state   = state_of_all(c);
+    c->run->model->params.side = asgdi_joint_side(c->run);
+    const asgd_status s =
+        asgdi_resume_save_parts(c->run, j->snapshot, j->parts, j->n_parts, &state);
+    if (s == ASGD_ELOST) return s;
+    if (s)
         notify(
             c,
             "no checkpoint was made, the last one stays (all processes have to see one folder): ",
             asgd_errmsg());
     else
         c->saved_any = true;
+    return ASGD_OK;
 }
 
 static asgd_status checkpoint_shared(asgdi_control *c, double now, double every)
@@ -297,7 +303,7 @@ static asgd_status checkpoint_shared(asgdi_control *c, double now, double every)
         const asgdi_snapshot_state state = asgdi_joint_snapshot(c->run);
         if (state == ASGDI_SNAPSHOT_UNDER_WAY) return ASGD_OK;
         if (state == ASGDI_SNAPSHOT_WHOLE)
-            commit_parts(c);
+            ASGD_TRY(commit_parts(c));
         else
             notify(c, "no checkpoint was made, the last one stays: ",
                    "a process was lost or could not write its part, or all went back meanwhile");
@@ -306,9 +312,10 @@ static asgd_status checkpoint_shared(asgdi_control *c, double now, double every)
         c->saved_at = asgdi_now() - (state == ASGDI_SNAPSHOT_WHOLE ? 0 : 0.75 * every);
     }
     if (now - c->saved_at < every) return ASGD_OK;
-    const asgd_status s = asgdi_checkpoint_begin(c->run->config->checkpoint, &number);
+    const asgdi_side  side = asgdi_joint_side(c->run);
+    const asgd_status s    = asgdi_checkpoint_begin(c->run->config->checkpoint, &side, &number);
     if (s) {
-        if (!c->saved_any) return s;
+        if (!c->saved_any || s == ASGD_ELOST) return s;
         notify(c, "no checkpoint was made, the last one stays: ", asgd_errmsg());
         c->saved_at = now;
         return ASGD_OK;

@@ -286,6 +286,8 @@ static void command(asgd_group *g)
         g->asked = true;
     }
     serve_snapshot(g);
+    const asgdi_set in = asgdi_exchange_members(g->exchange);
+    for (int i = 0; i < ASGDI_SET_WORDS; i++) asgdi_store_relaxed(&j->in[i], in.word[i]);
     asgdi_store_release(&j->allowance, asgdi_exchange_allowance(g->exchange));
     asgdi_store_relaxed(&j->interventions, asgdi_exchange_interventions(g->exchange));
     const uint32_t stopped = asgdi_exchange_stopped(g->exchange);

@@ -325,6 +325,9 @@ asgd_status asgdi_joint_new(asgdi_run *r)
     r->leases.stock            = &j->stock;
     asgdi_exchange_config set  = settings(r);
     asgdi_ranges          done = {0};
+    j->number                  = set.run;
+    const asgdi_set all        = asgdi_set_first(set.size);
+    for (int i = 0; i < ASGDI_SET_WORDS; i++) asgdi_store_relaxed(&j->in[i], all.word[i]);
     ASGD_TRY(prepare_watch(r, set.dead_after));
     asgd_status s = asgdi_resume_done(r, &done);
     set.done      = &done;
@@ -384,8 +387,9 @@ asgd_status asgdi_joint_end(asgdi_run *r, bool wait)
     const uint32_t stage = asgdi_load_acquire(&j->stage), why = asgdi_load_acquire(&j->stopped);
     asgdi_store_release(&j->leave, 1);
     while (!asgdi_load_acquire(&j->let_go)) asgdi_sleep(POLL_SECONDS);
-    j->exchange = NULL; /* the group's, for the other processes */
-    j->reader   = NULL;
+    j->exchange           = NULL; /* the group's, for the other processes */
+    j->reader             = NULL;
+    r->model->params.side = asgdi_joint_side(r);
     if (stage == ASGDI_OUT)
         return ASGD_FAIL(ELOST, "the other processes go on without this one: %s", j->why);
     if (stage == ASGDI_FAILED)
@@ -400,6 +404,13 @@ void asgdi_joint_watch(asgdi_run *r)
     if (stall == asgdi_load_relaxed(&j->stall_told)) return;
     r->config->notice(j->text, r->config->user);
     asgdi_store_release(&j->stall_told, stall);
+}
+
+asgdi_side asgdi_joint_side(const asgdi_run *r)
+{
+    asgdi_side s = {.run = r->joint->number};
+    for (int i = 0; i < ASGDI_SET_WORDS; i++) s.in.word[i] = asgdi_load_relaxed(&r->joint->in[i]);
+    return s;
 }
 
 void asgdi_joint_ask_snapshot(asgdi_run *r, uint64_t number)

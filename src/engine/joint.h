@@ -25,6 +25,7 @@ typedef struct asgdi_joint {
     asgdi_reader     *reader;
     asgdi_access      access; /* the group's thread's */
     bool              driven; /* it was handed over */
+    uint64_t          number; /* of the run */
     double rate_least; /* examples/s to ask for work by: each worker is to have a step or two */
     asgdi_stock  stock;
     asgdi_ranges before; /* positions that the run this one goes on from had done */
@@ -35,6 +36,7 @@ typedef struct asgdi_joint {
     asgdi_u32 speaks;
     asgdi_u32 stopped;                    /* the reason that all agreed on; 0: none */
     asgdi_u64 examples;                   /* done by all */
+    asgdi_u64 in[ASGDI_SET_WORDS];        /* who goes on together; words may be of two views */
     asgdi_u64 allowance;                  /* updates that this process may begin */
     asgdi_u32 interventions;              /* of the guard */
     asgdi_u32 hopeless;                   /* it knows no more, and this process speaks */
@@ -85,6 +87,8 @@ void asgdi_joint_stop(struct asgdi_run *r, uint32_t why);
 asgd_status asgdi_joint_end(struct asgdi_run *r, bool wait);
 /* Tells the run's observer of a standstill, or of its end, if there is one that it was not told of. */
 void asgdi_joint_watch(struct asgdi_run *r);
+/* Which processes the run is of, now; said of the parameters, too, when it ends. */
+asgdi_side asgdi_joint_side(const struct asgdi_run *r);
 /* Asks all processes for a snapshot, by this number or a higher one; not 0. */
 void asgdi_joint_ask_snapshot(struct asgdi_run *r, uint64_t number);
 /* Of the last one that was asked for: when whole, joint->parts and ->snapshot say what it is. */

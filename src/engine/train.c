@@ -257,6 +257,7 @@ static asgd_status run_it(asgdi_run *r, asgd_result *out)
 {
     asgdi_control control = {0};
     asgd_status   s;
+    r->model->params.side = (asgdi_side){0};
     ASGD_TRY_GOTO(done, prepare(r, out));
     if (r->config->resume) ASGD_TRY_GOTO(done, asgdi_resume_load(r));
     ASGD_TRY_GOTO(done, asgdi_control_init(&control, r, out));

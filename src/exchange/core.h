@@ -15,7 +15,6 @@
 #include "exchange/governor.h"
 #include "exchange/pace.h"
 #include "exchange/queue.h"
-#include "exchange/set.h"
 #include "exchange/wire.h"
 
 /* Beside the verdict in a reply: rows of the delta that it does not list are S + d, for nobody else had changed them. */

@@ -332,6 +332,11 @@ bool asgdi_exchange_is_unlike(const asgdi_exchange *x)
     return x->unlike;
 }
 
+asgdi_set asgdi_exchange_members(const asgdi_exchange *x)
+{
+    return x->in;
+}
+
 bool asgdi_exchange_is_speaker(const asgdi_exchange *x)
 {
     return asgdi_x_keeper(x) == x->c.self;

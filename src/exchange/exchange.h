@@ -180,7 +180,8 @@ asgdi_stage asgdi_exchange_stage(const asgdi_exchange *x);
 const char *asgdi_exchange_why(const asgdi_exchange *x); /* of FAILED and OUT */
 bool        asgdi_exchange_is_unlike(
            const asgdi_exchange *x); /* FAILED, as another has other data or options */
-bool asgdi_exchange_is_speaker(const asgdi_exchange *x); /* the lowest process left */
+asgdi_set asgdi_exchange_members(const asgdi_exchange *x);    /* those that go on together */
+bool      asgdi_exchange_is_speaker(const asgdi_exchange *x); /* the lowest process left */
 bool asgdi_exchange_is_saved(const asgdi_exchange *x); /* the speaker, or one before it, said so */
 /* All that are left have finished and the result is saved: nobody needs this process any more.  Till then it is
  * to be stepped on, for the others fetch from it. */

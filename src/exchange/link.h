@@ -12,10 +12,9 @@
 
 #include <asgd/asgd.h>
 
-enum {
-    ASGDI_PROCESSES_MAX = 256,
-    ASGDI_FRAME_MAX     = 1 << 20, /* bytes */
-};
+#include "base/set.h"
+
+enum { ASGDI_FRAME_MAX = 1 << 20 }; /* bytes */
 
 /* What travels.  Counted, since the sender keeps what it may have to send again; whoever holds one only
  * reads it.  Plain malloc, so that a link may live in a module of its own. */

@@ -15,7 +15,7 @@
 #include "model/vocab_file.h"
 #include "params/safetensors.h"
 
-static const char format_name[] = "asgd-1", keys_name[] = "keys";
+static const char format_name[] = "asgd-1", keys_name[] = "keys", side_name[] = "processes";
 
 /* ---- saving ---- */
 
@@ -71,6 +71,14 @@ static bool set_labels(json_t *meta, const asgd_model *m)
     return set_json(meta, "labels", list);
 }
 
+/* Of a run of several processes only: which of them the model is of. */
+static bool set_side(json_t *meta, const asgdi_side *side)
+{
+    char text[ASGDI_SIDE_TEXT];
+    if (side->run) asgdi_side_print(side, text);
+    return !side->run || set_text(meta, side_name, text);
+}
+
 static json_t *metadata_of(const asgd_model *m)
 {
     const asgd_schema *d    = &m->schema;
@@ -86,10 +94,20 @@ static json_t *metadata_of(const asgd_model *m)
         set_text(meta, "label_sets", d->label_sets ? "true" : "false") &&
         (!m->encoding || set_text(meta, "recipe", m->encoding->recipe)) &&
         set_json(meta, "y_min", number(d->y_min)) && set_json(meta, "y_max", number(d->y_max)) &&
-        set_labels(meta, m))
+        set_labels(meta, m) && set_side(meta, &m->params.side))
         return meta;
     json_decref(meta);
     return NULL;
+}
+
+/* Whatever else is there may be replaced. */
+static asgd_status check_side(const asgdi_side *side, const char *path)
+{
+    asgdi_tensors f;
+    if (!side->run || asgdi_tensors_open(&f, path) != ASGD_OK) return ASGD_OK;
+    const asgd_status s = asgdi_side_check(side, asgdi_tensors_meta(&f, side_name), path);
+    asgdi_tensors_close(&f);
+    return s;
 }
 
 asgd_status asgd_save(const asgd_model *m, const char *path)
@@ -99,6 +117,7 @@ asgd_status asgd_save(const asgd_model *m, const char *path)
     uint32_t    *words[2] = {NULL, NULL};
     asgd_status  s        = ASGD_OK;
     int          n        = m->params.n_tables;
+    ASGD_TRY(check_side(&m->params.side, path));
     for (int t = 0; t < n; t++) {
         const asgdi_table *x = &m->params.table[t];
         ASGD_TRY(check_finite(path, x));

@@ -72,9 +72,15 @@ static uint64_t generation_of(const char *name)
     return strtoull(name, NULL, 10);
 }
 
-/* The highest generation that any file in the folder belongs to; where keep is not 0, the files of
- * all others are removed.  What cannot be removed is tried again by the next save. */
-static uint64_t scan(const char *folder, uint64_t keep)
+/* May the file be one that another side (side.h) is about to make valid? */
+static bool may_be_others(const char *name, const asgdi_side *side)
+{
+    const bool part = strncmp(name, "part-", 5) == 0;
+    return side->run && !(part && asgdi_set_has(&side->in, (uint32_t)strtoul(name + 5, NULL, 10)));
+}
+
+/* The highest generation that any file in the folder belongs to. */
+static uint64_t highest_generation(const char *folder)
 {
     uint64_t highest = 0;
     DIR     *d       = opendir(folder);
@@ -82,12 +88,26 @@ static uint64_t scan(const char *folder, uint64_t keep)
     for (struct dirent *e = readdir(d); e; e = readdir(d)) {
         const uint64_t g = generation_of(e->d_name);
         if (g > highest) highest = g;
-        const bool unfinished = g ? strstr(e->d_name, ".tmp-") != NULL
-                                  : strncmp(e->d_name, "manifest.json.tmp-", 18) == 0;
-        if (keep && ((g && g != keep) || unfinished)) (void)unlinkat(dirfd(d), e->d_name, 0);
     }
     closedir(d);
     return highest;
+}
+
+/* Removes the files of all generations but `keep`; those that another side may be writing only up to generation
+ * `old`, which was valid before.  What cannot be removed is tried again by the next save. */
+static void remove_others(const char *folder, uint64_t keep, uint64_t old, const asgdi_side *side)
+{
+    DIR *d = opendir(folder);
+    if (!d) return;
+    for (struct dirent *e = readdir(d); e; e = readdir(d)) {
+        const uint64_t g          = generation_of(e->d_name);
+        const bool     unfinished = g ? strstr(e->d_name, ".tmp-") != NULL
+                                      : strncmp(e->d_name, "manifest.json.tmp-", 18) == 0;
+        if (!((g && g != keep) || unfinished)) continue;
+        if (g > old && may_be_others(e->d_name, side)) continue;
+        (void)unlinkat(dirfd(d), e->d_name, 0);
+    }
+    closedir(d);
 }
 
 /* Renames are on disk when the folder is. */
@@ -181,9 +201,12 @@ static json_t *manifest_of(const asgdi_params *p, uint64_t generation, uint32_t 
                            const char *state, json_t *tables)
 {
     const char *rule = p->rule == ASGD_RULE_DEFAULT ? "none" : asgd_rule_name(p->rule);
-    return json_pack("{s:s, s:s, s:I, s:s, s:I, s:s, s:O}", "format", format_name, "asgd_version",
-                     ASGD_VERSION, "generation", (json_int_t)generation, "rule", rule, "workers",
-                     (json_int_t)workers, "state", state, "tables", tables);
+    char        side[ASGDI_SIDE_TEXT];
+    asgdi_side_print(&p->side, side);
+    return json_pack("{s:s, s:s, s:I, s:s, s:I, s:s, s:O, s:s*}", "format", format_name,
+                     "asgd_version", ASGD_VERSION, "generation", (json_int_t)generation, "rule",
+                     rule, "workers", (json_int_t)workers, "state", state, "tables", tables,
+                     "processes", p->side.run ? side : NULL);
 }
 
 static asgd_status not_text(const char *folder)
@@ -192,15 +215,37 @@ static asgd_status not_text(const char *folder)
                      folder);
 }
 
+static asgd_status read_manifest(const char *folder, json_t **out);
+static bool        get_u64(const json_t *object, const char *key, uint64_t limit, uint64_t *out);
+
+/* The checkpoint that is there and may be replaced: its generation, 0: none.  damaged: it cannot be read.
+ * ELOST: it is not to be replaced. */
+static asgd_status look(const char *folder, const asgdi_side *side, uint64_t *generation,
+                        bool *damaged)
+{
+    json_t *manifest = NULL;
+    *generation      = 0;
+    *damaged = asgdi_checkpoint_exists(folder) && read_manifest(folder, &manifest) != ASGD_OK;
+    if (!manifest) return ASGD_OK;
+    const char       *theirs = json_string_value(json_object_get(manifest, "processes"));
+    const asgd_status s      = asgdi_side_check(side, theirs, folder);
+    (void)get_u64(manifest, "generation", UINT64_MAX - 1, generation);
+    json_decref(manifest);
+    return s;
+}
+
 /* Files on disk become the checkpoint. */
 static asgd_status make_valid(const char *folder, json_t *manifest, uint64_t generation,
-                              bool *begun)
+                              const asgdi_side *side, bool *begun)
 {
+    uint64_t old;
+    bool     damaged;
+    ASGD_TRY(look(folder, side, &old, &damaged));
     ASGD_TRY(sync_folder(folder));
     ASGD_TRY(save_manifest(folder, manifest));
     *begun = true;
     ASGD_TRY(sync_folder(folder));
-    scan(folder, generation);
+    remove_others(folder, generation, old, side);
     return ASGD_OK;
 }
 
@@ -211,7 +256,7 @@ asgd_status asgdi_checkpoint_save(const char *folder, const asgdi_params *p,
     if (workers > MAX_WORKERS)
         return ASGD_FAIL(EINVAL, "%s: a checkpoint holds at most %d workers", folder, MAX_WORKERS);
     ASGD_TRY(asgdi_make_folder(folder));
-    const uint64_t generation = scan(folder, 0) + 1;
+    const uint64_t generation = highest_generation(folder) + 1;
     json_t        *list       = json_array();
     json_t        *manifest   = manifest_of(p, generation, workers, state, list);
     asgd_status    s          = ASGD_OK;
@@ -222,7 +267,7 @@ asgd_status asgdi_checkpoint_save(const char *folder, const asgdi_params *p,
     for (int t = 0; t < p->n_tables; t++)
         ASGD_TRY_GOTO(undo, save_table(folder, p, t, local, workers, generation, list));
     bool valid = false;
-    s          = make_valid(folder, manifest, generation, &valid);
+    s          = make_valid(folder, manifest, generation, &p->side, &valid);
     if (s == ASGD_OK || valid) goto done;
 undo: /* the disk may be full: leave no half of a checkpoint on it */
     for (int t = 0; t < p->n_tables; t++) {
@@ -238,20 +283,15 @@ done:
 
 /* ---- in parts ---- */
 
-static asgd_status read_manifest(const char *folder, json_t **out);
-static bool        get_u64(const json_t *object, const char *key, uint64_t limit, uint64_t *out);
-
-asgd_status asgdi_checkpoint_begin(const char *folder, uint64_t *generation)
+asgd_status asgdi_checkpoint_begin(const char *folder, const asgdi_side *side, uint64_t *generation)
 {
-    json_t  *manifest = NULL;
-    uint64_t valid    = UINT64_MAX; /* none */
+    uint64_t valid;
+    bool     damaged;
     ASGD_TRY(asgdi_make_folder(folder));
+    ASGD_TRY(look(folder, side, &valid, &damaged));
+    *generation = highest_generation(folder) + 1;
     /* a damaged one is left as it is, for whoever wants to look at it */
-    const bool keep =
-        asgdi_checkpoint_exists(folder) && read_manifest(folder, &manifest) != ASGD_OK;
-    if (manifest) (void)get_u64(manifest, "generation", UINT64_MAX - 1, &valid);
-    json_decref(manifest);
-    *generation = scan(folder, keep ? 0 : valid) + 1;
+    if (!damaged) remove_others(folder, valid, valid, side);
     return ASGD_OK;
 }
 
@@ -292,7 +332,7 @@ asgd_status asgdi_checkpoint_commit(const char *folder, uint64_t generation, con
     if (!manifest || json_object_set(manifest, "parts", parts) != 0)
         s = not_text(folder);
     else
-        s = make_valid(folder, manifest, generation, &valid);
+        s = make_valid(folder, manifest, generation, &p->side, &valid);
     json_decref(manifest);
     json_decref(tables);
     json_decref(parts);

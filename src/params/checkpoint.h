@@ -25,8 +25,10 @@ asgd_status asgdi_checkpoint_save(const char *folder, const asgdi_params *p,
 /* The same by several processes: each writes a part (parts.h) of a generation that one of them has begun, and when
  * all have told it what they wrote, that one makes the checkpoint valid.  All see the same folder.
  *
- * Makes the folder, removes what belongs to no valid checkpoint, and says which generation is free. */
-asgd_status asgdi_checkpoint_begin(const char *folder, uint64_t *generation);
+ * Makes the folder, removes what belongs to no valid checkpoint, and says which generation is free.  ELOST: the checkpoint
+ * that is there is not this side's to replace; commit and save say so, too, by p->side. */
+asgd_status asgdi_checkpoint_begin(const char *folder, const asgdi_side *side,
+                                   uint64_t *generation);
 /* Looks whether all parts are there and hold all of p, and gives their lists. */
 asgd_status asgdi_checkpoint_check(const char *folder, uint64_t generation, const asgdi_params *p,
                                    const asgdi_part *part, uint32_t n, uint32_t **extra,

@@ -14,6 +14,7 @@
 
 #include "base/atomic.h"
 #include "kern/kern.h"
+#include "params/side.h"
 
 typedef struct asgdi_table {
     asgd_table info;
@@ -27,6 +28,7 @@ typedef struct asgdi_params {
     asgdi_table    table[ASGD_MAX_TABLES];
     asgd_rule_kind rule; /* whose slots the rows hold; DEFAULT: none */
     asgdk_slots    slots;
+    asgdi_side     side; /* of the run that they are of, as far as its control loop knows */
 } asgdi_params;
 
 /* Allocates rows for w alone and fills them as the tables say; seed decides the random ones. */

@@ -175,6 +175,59 @@ static void a_lost_process_writes_no_part(void **state)
     shell("rm -r %s", from, "");
 }
 
+/* Both sides of a cut go on in one folder: what is in it at the end is the larger one's, and whole.  The smaller one ends
+ * when it sees that, or it is done before. */
+static int cut_first(const asgd_point *point, void *user)
+{
+    process *p = user;
+    bool     has;
+    (void)point;
+    if (parts(from, 0, &has) == 3 && !p->was_cut) {
+        p->was_cut = true;
+        local_cut(p->net, 0);
+    }
+    return 0;
+}
+
+static void the_larger_side_keeps_the_folder(void **state)
+{
+    (void)state;
+    crowd       g;
+    asgd_config c = slow();
+    char        text[1 << 16], path[128];
+    count_data  d;
+    c.dead_after = 1;
+    c.observe    = cut_first;
+    begin();
+    crowd_init(&g, 3, &c, FEATURES);
+    run_all(g.p, 3);
+    assert_true(g.p[0].was_cut);
+    for (uint32_t q = 1; q < 3; q++) {
+        ok(g.p[q].status);
+        assert_int_equal(g.p[q].result.exchange.lost, 1);
+    }
+    if (g.p[0].status) {
+        ended_with(&g.p[0], ASGD_ELOST);
+        assert_non_null(strstr(g.p[0].message, "2 processes of this run"));
+    }
+    snprintf(path, sizeof path, "%s/manifest.json", from);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    assert_non_null(strstr(text, " 1,2\""));
+    /* at the end it says that all is done: to go on from it is to take it as it is */
+    count_setup(&d, EXAMPLES, FEATURES, 0);
+    c.group   = NULL;
+    c.observe = NULL;
+    ok(asgd_train(d.model, d.source, &c, NULL));
+    for (uint32_t row = 0; row < FEATURES; row++)
+        assert_true(asgd_model_row(d.model, 0, row)[0] == asgd_model_row(g.p[1].model, 0, row)[0]);
+    count_free(&d);
+    crowd_free(&g);
+    shell("rm -r %s", from, "");
+}
+
 /* ---- a folder of one's own ---- */
 
 static void note(const char *text, void *user)
@@ -227,6 +280,7 @@ int main(void)
         cmocka_unit_test(any_number_goes_on_from_the_middle),
         cmocka_unit_test(weights_that_are_computed_are_there),
         cmocka_unit_test(a_lost_process_writes_no_part),
+        cmocka_unit_test(the_larger_side_keeps_the_folder),
         cmocka_unit_test(all_have_to_see_the_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -209,6 +209,43 @@ static void others_make_up_for_a_lost_process(void **state)
         }
 }
 
+/* Cut in two, both sides go on, and both save the model where the other does: the larger one's stays, whoever is first. */
+static void two_sides_leave_one_model(void **state)
+{
+    (void)state;
+    static const char path[] = "test-group-sides.safetensors";
+    crowd             g;
+    asgd_config       c = config(1, ASGD_SHARE_SHARED, 1);
+    c.epochs            = 1;
+    c.pace              = 1e-3;
+    c.dead_after        = 2;
+    crowd_init(&g, 3, &c, EXAMPLES);
+    pthread_t thread;
+    cutter    cut = {&g, 0};
+    assert_int_equal(pthread_create(&thread, NULL, cut_later, &cut), 0);
+    run_all(g.p, 3);
+    pthread_join(thread, NULL);
+    for (uint32_t i = 0; i < 3; i++) {
+        ended_with(&g.p[i], ASGD_OK);
+        assert_int_equal(g.p[i].result.exchange.lost, i ? 1 : 2);
+        assert_int_equal(g.p[i].saved, i < 2);
+    }
+    (void)unlink(path);
+    ok(asgd_save(g.p[1].model, path));
+    fails(asgd_save(g.p[0].model, path), ASGD_ELOST, "2 processes of this run");
+    assert_int_equal(unlink(path), 0);
+    ok(asgd_save(g.p[0].model, path));
+    ok(asgd_save(g.p[1].model, path));
+    fails(asgd_save(g.p[0].model, path), ASGD_ELOST, "cut off from these 1");
+    /* a run by itself writes what it likes */
+    c.group   = NULL;
+    c.observe = NULL;
+    ok(asgd_train(g.p[0].model, g.p[0].source, &c, NULL));
+    ok(asgd_save(g.p[0].model, path));
+    assert_int_equal(unlink(path), 0);
+    crowd_free(&g);
+}
+
 /* ---- learning ---- */
 
 typedef struct learner {
@@ -293,6 +330,7 @@ int main(void)
         cmocka_unit_test(one_that_diverges_ends_all),
         cmocka_unit_test(a_standstill_is_told_and_its_end),
         cmocka_unit_test(others_make_up_for_a_lost_process),
+        cmocka_unit_test(two_sides_leave_one_model),
         cmocka_unit_test(every_rule_learns_the_same_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

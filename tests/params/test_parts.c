@@ -16,7 +16,8 @@ static const asgd_table tables[TABLES] = {
     {.name = "W", .rows = 200, .dim = 7},
     {.name = "b", .rows = 3, .dim = 1},
 };
-static char folder[] = "/tmp/asgd-parts-XXXXXX";
+static char             folder[] = "/tmp/asgd-parts-XXXXXX";
+static const asgdi_side no_side;
 
 static int setup(void **state)
 {
@@ -85,8 +86,8 @@ static void refused(asgd_status s, const char *says)
 }
 
 /* Process q of n writes every n-th stretch of five rows. */
-static void write_part(const asgdi_params *p, uint64_t generation, uint32_t q, uint32_t n,
-                       asgdi_part *out)
+static void write_part(const asgdi_params *p, uint64_t generation, uint32_t process, uint32_t q,
+                       uint32_t n, asgdi_part *out)
 {
     asgdi_piece piece[PIECES];
     float      *rows[TABLES];
@@ -105,7 +106,7 @@ static void write_part(const asgdi_params *p, uint64_t generation, uint32_t q, u
             piece[pieces++] = (asgdi_piece){first, many, t};
         }
     }
-    out->process = q;
+    out->process = process;
     ok(asgdi_part_write(folder, generation, p, piece, pieces, rows, extra, q ? 2 : 0, out));
     for (int t = 0; t < TABLES; t++) free(rows[t]);
 }
@@ -115,8 +116,8 @@ static uint64_t write_all(uint64_t seed, uint32_t n, asgdi_part *part)
     asgdi_params p;
     uint64_t     generation;
     begin(&p, seed);
-    ok(asgdi_checkpoint_begin(folder, &generation));
-    for (uint32_t q = 0; q < n; q++) write_part(&p, generation, q, n, &part[q]);
+    ok(asgdi_checkpoint_begin(folder, &no_side, &generation));
+    for (uint32_t q = 0; q < n; q++) write_part(&p, generation, q, q, n, &part[q]);
     asgdi_params_free(&p);
     return generation;
 }
@@ -200,7 +201,7 @@ static void parts_that_do_not_fit(void **state)
     fails(check(generation, part, 3), ASGD_EIO, "part-001");
     same(1, "good");
     /* another process's part in its place, twice the same, or one too few */
-    ok(asgdi_checkpoint_begin(folder, &(uint64_t){0}));
+    ok(asgdi_checkpoint_begin(folder, &no_side, &(uint64_t){0}));
     assert_int_equal(files(false), 4); /* what belongs to no checkpoint is gone */
     const uint64_t next = write_all(3, 3, part);
     assert_true(next > 0);
@@ -221,6 +222,111 @@ static void parts_that_do_not_fit(void **state)
     free(path);
     free(last);
     files(true);
+}
+
+/* ---- sides of a run (side.h) ---- */
+
+static asgdi_side side_of(uint64_t run, uint32_t first, uint32_t n)
+{
+    asgdi_side s = {.run = run};
+    for (uint32_t q = first; q < first + n; q++) asgdi_set_add(&s.in, q);
+    return s;
+}
+
+static asgd_status commit_as(const asgdi_side *side, uint64_t generation, const asgdi_part *part,
+                             uint32_t n, const char *state)
+{
+    asgdi_params p;
+    begin(&p, 1);
+    p.side              = *side;
+    const asgd_status s = asgdi_checkpoint_commit(folder, generation, &p, part, n, state);
+    asgdi_params_free(&p);
+    return s;
+}
+
+/* Parts of processes first..first+n-1, of parameters of this seed. */
+static void write_side(const asgdi_side *side, uint64_t seed, uint32_t first, uint32_t n,
+                       uint64_t *generation, asgdi_part *part)
+{
+    asgdi_params p;
+    begin(&p, seed);
+    ok(asgdi_checkpoint_begin(folder, side, generation));
+    for (uint32_t q = 0; q < n; q++) write_part(&p, *generation, first + q, q, n, &part[q]);
+    asgdi_params_free(&p);
+}
+
+static void the_larger_side_keeps_the_folder(void **state)
+{
+    (void)state;
+    asgdi_part       part[MOST], other[MOST];
+    uint64_t         generation, theirs;
+    const asgdi_side all = side_of(7, 0, 5), few = side_of(7, 0, 2), many = side_of(7, 2, 3),
+                     next = side_of(8, 0, 1);
+    write_side(&all, 1, 0, 5, &generation, part);
+    ok(commit_as(&all, generation, part, 5, "all"));
+    /* both write, neither takes away what the other is writing; the smaller is the first to end */
+    write_side(&many, 2, 2, 3, &generation, part);
+    write_side(&few, 3, 0, 2, &theirs, other);
+    ok(commit_as(&few, theirs, other, 2, "few"));
+    same(3, "few");
+    ok(check(generation, part, 3));
+    ok(commit_as(&many, generation, part, 3, "many"));
+    same(2, "many");
+    /* which then finds that it is not to go on */
+    fails(asgdi_checkpoint_begin(folder, &few, &theirs), ASGD_ELOST, "3 processes of this run");
+    fails(commit_as(&few, theirs, other, 2, "few"), ASGD_ELOST, "cut off from these 2");
+    asgdi_params p;
+    begin(&p, 4);
+    p.side = few;
+    fails(asgdi_checkpoint_save(folder, &p, NULL, 0, "few"), ASGD_ELOST, "3 processes of this run");
+    asgdi_params_free(&p);
+    same(2, "many");
+    /* the larger one that has lost all but one is still that one's; and another run is free to begin anew */
+    const asgdi_side last = side_of(7, 4, 1);
+    write_side(&last, 5, 4, 1, &generation, part);
+    ok(commit_as(&last, generation, part, 1, "last"));
+    same(5, "last");
+    write_side(&next, 6, 0, 1, &generation, part);
+    ok(commit_as(&next, generation, part, 1, "next"));
+    same(6, "next");
+    /* what the sides had left goes with the next one at the latest */
+    write_side(&next, 7, 0, 1, &generation, part);
+    ok(commit_as(&next, generation, part, 1, "next"));
+    same(7, "next");
+    assert_int_equal(files(false), 2);
+    files(true);
+}
+
+static void sides_as_text(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",
+                                      "0123456789abcdef",
+                                      "0123456789abcdef ",
+                                      "0123456789abcdeg 1",
+                                      "0123456789abcdef 1,",
+                                      "0123456789abcdef 1 2",
+                                      "0123456789abcdef 256",
+                                      "0123456789abcdef 1234",
+                                      "0123456789abcdef -1"};
+    char                     text[ASGDI_SIDE_TEXT];
+    asgdi_side               s = side_of(0xfedcba9876543210u, 0, ASGDI_PROCESSES_MAX), back;
+    asgdi_side_print(&s, text);
+    assert_true(strlen(text) < sizeof text);
+    assert_true(asgdi_side_parse(&back, text));
+    assert_memory_equal(&back, &s, sizeof s);
+    s = side_of(1, 3, 2);
+    asgdi_side_print(&s, text);
+    assert_string_equal(text, "0000000000000001 3,4");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(asgdi_side_parse(&back, bad[i]));
+    /* of equal ones, that with the lowest process */
+    const asgdi_side low = side_of(1, 0, 2), high = side_of(1, 2, 2);
+    asgdi_side_print(&low, text);
+    fails(asgdi_side_check(&high, text, "x"), ASGD_ELOST, "x: 2 processes");
+    asgdi_side_print(&high, text);
+    ok(asgdi_side_check(&low, text, "x"));
+    ok(asgdi_side_check(&low, "by hand", "x"));
 }
 
 /* Whoever dies while it writes leaves a part of a file, or a part that nobody asks for. */
@@ -251,6 +357,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_number_of_parts),
         cmocka_unit_test(parts_that_do_not_fit),
+        cmocka_unit_test(the_larger_side_keeps_the_folder),
+        cmocka_unit_test(sides_as_text),
         cmocka_unit_test(what_the_dead_leave),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

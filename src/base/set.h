@@ -5,8 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "exchange/link.h"
-
+enum { ASGDI_PROCESSES_MAX = 256 };
 enum { ASGDI_SET_WORDS = ASGDI_PROCESSES_MAX / 64 };
 typedef struct asgdi_set {
     uint64_t word[ASGDI_SET_WORDS];
