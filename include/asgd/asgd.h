@@ -340,7 +340,8 @@ ASGD_API const asgd_table    *asgd_model_table(const asgd_model *m, int table);
 /* Row r of a table, dim floats; NULL where there is none.  Writable: set it before training. */
 ASGD_API float *asgd_model_row(asgd_model *m, int table, uint64_t r);
 
-/* One safetensors file, written beside and renamed. */
+/* One safetensors file, written beside and renamed.  ELOST: the model is of a group that was cut in two, and the larger
+ * part (of equal ones, that with the lowest process) has saved its own there: that stays. */
 ASGD_API asgd_status asgd_save(const asgd_model *m, const char *path); /* [owner] */
 ASGD_API asgd_status asgd_load(asgd_model **out, const char *path);    /* [owner] */
 

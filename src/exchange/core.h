@@ -250,8 +250,9 @@ struct asgdi_exchange {
     bool       apart;                   /* there is such a one */
     asgdi_set  in, suspected, reported; /* reported: lost, the caller was told */
     asgdi_peer peer[ASGDI_PROCESSES_MAX];
-    bool       away;    /* this process stood still so long that others may have given it up */
-    double     back_at; /* when it went on, the last time */
+    bool       away;         /* this process stood still so long that others may have given it up */
+    double     back_at;      /* when it went on, the last time */
+    double     patient_till; /* nobody is given up before that */
     double     beat_at;
     double     beat_began;
     uint64_t   beat_updates, beat_examples;

@@ -12,10 +12,12 @@
  *    what it holds (takeover.c, supply.c), and by answering has left all earlier views;
  *  - who learns that the others go on without it stops;
  *  - so does who was away itself, stopped or starved, and since it is back hears nothing from half of the others: they may
- *    have given it up, and nothing of a process that was given up is listened to or answered.
+ *    have given it up, and nothing of a process that was given up is listened to or answered;
+ *  - where most fall silent at once, they are waited for three times as long: they may all come back.
  * If processes are cut in two, both sides go on; when they meet again the smaller one stops. */
 #include "exchange/core.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static uint64_t next_view(const asgdi_exchange *x)
@@ -313,6 +315,33 @@ static bool is_long(const asgdi_exchange *x, double seconds)
     return seconds > x->c.dead_after - 2 * x->c.heartbeat;
 }
 
+enum { PATIENCE = 3 }; /* times dead_after, for most at once */
+
+/* More than half have fallen silent at about the same time.  That is rather a machine or a network that stands still for
+ * a while than so many deaths. */
+static bool most_fell_silent(const asgdi_exchange *x)
+{
+    uint32_t n = 0;
+    for (uint32_t q = 0; q < x->c.size; q++) {
+        const asgdi_peer *p      = &x->peer[q];
+        const double      silent = x->now - p->heard;
+        n += q != x->c.self && p->known && asgdi_set_has(&x->in, q) &&
+             silent > x->c.dead_after / 2 && silent <= x->c.dead_after;
+    }
+    return 2 * n > asgdi_set_count(x->in);
+}
+
+/* Nobody is given up then for a while: they may be back one after another, and if they were given up there would be two
+ * groups, each of which goes on.  So does who comes back itself: it is not to give up those that are later. */
+static bool is_patient(asgdi_exchange *x)
+{
+    if (x->now >= x->patient_till && most_fell_silent(x))
+        x->patient_till = x->now + (PATIENCE - 0.5) * x->c.dead_after;
+    if (x->now >= x->patient_till || x->apart) return false;
+    x->suspected = (asgdi_set){0};
+    return true;
+}
+
 void asgdi_members_tick(asgdi_exchange *x)
 {
     if (!x->ticked || x->now - x->last_tick > x->c.dead_after / 2) {
@@ -321,8 +350,9 @@ void asgdi_members_tick(asgdi_exchange *x)
     }
     const double gap = x->ticked ? x->now - x->last_tick : x->progress.stood_still;
     if (is_long(x, gap)) {
-        x->away    = true;
-        x->back_at = x->now;
+        x->away         = true;
+        x->back_at      = x->now;
+        x->patient_till = x->now + (PATIENCE - 1) * x->c.dead_after;
     }
     for (uint32_t q = 0; q < x->c.size; q++) {
         const asgdi_peer *p = &x->peer[q];
@@ -339,7 +369,7 @@ void asgdi_members_tick(asgdi_exchange *x)
         }
         asgdi_set_add(&x->suspected, q);
     }
-    if ((x->apart || !asgdi_set_empty(x->suspected)) &&
+    if (!is_patient(x) && (x->apart || !asgdi_set_empty(x->suspected)) &&
         asgdi_set_lowest(asgdi_set_without(x->in, x->suspected)) == x->c.self)
         declare(x);
     const uint64_t ahead = x->progress.updates - x->beat_updates;

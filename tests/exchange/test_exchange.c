@@ -72,6 +72,43 @@ static void test_stopped_while_reading(void **state)
     assert_true(runs > 10 && out > 0);
 }
 
+/* More than half stand still, and come back one after another, when the others would long have given up fewer: all go
+ * on together, as if nothing had been.  Where they are gone for good they are given up in the end. */
+static void test_most_stand_still(void **state)
+{
+    (void)state;
+    static cluster c;
+    uint32_t       runs = 0;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        cluster_config config;
+        scenario(seed * KINDS + KIND_NONE, &config);
+        const uint32_t most = config.size / 2 + 1;
+        const bool     gone = seed % 4 == 0;
+        if (config.size < 3 || most > MOST_FAULTS) continue;
+        config.drops    = true;
+        config.n_faults = most;
+        for (uint32_t i = 0; i < most; i++) {
+            const uint32_t q       = (uint32_t)(seed + i) % config.size;
+            config.fault[i]        = (fault){.kind  = gone ? FAULT_KILL : FAULT_PAUSE,
+                                             .stage = ASGDI_TRAINING,
+                                             .after = 0.01 * i,
+                                             .lasts = (1.5 + 0.2 * i) * config.exchange.dead_after};
+            config.fault[i].who[q] = 1;
+        }
+        assert_true(cluster_new(&c, &config));
+        cluster_run(&c);
+        cluster_check(&c);
+        if (c.wrong[0]) fail_msg("seed %llu: %s", (unsigned long long)config.seed, c.wrong);
+        for (uint32_t q = 0; q < config.size; q++)
+            if (!asgdi_simnet_killed(c.net, q) && c.member[q].stage != ASGDI_FINISHED)
+                fail_msg("seed %llu: process %u, stage %d", (unsigned long long)config.seed, q,
+                         c.member[q].stage);
+        runs++;
+        cluster_free(&c);
+    }
+    assert_true(runs > 20);
+}
+
 /* One that was started with other options: all fail, and say what differs. */
 static void test_about(void **state)
 {
@@ -189,11 +226,13 @@ static void test_auto(void **state)
 
 int main(void)
 {
-    static const struct CMUnitTest others[] = {
-        cmocka_unit_test(test_least), cmocka_unit_test(test_about),
-        cmocka_unit_test(test_stopped_while_reading), cmocka_unit_test(test_rough),
-        cmocka_unit_test(test_auto)};
-    const int failed = run_kinds("exchange", test_kind);
+    static const struct CMUnitTest others[] = {cmocka_unit_test(test_least),
+                                               cmocka_unit_test(test_about),
+                                               cmocka_unit_test(test_stopped_while_reading),
+                                               cmocka_unit_test(test_most_stand_still),
+                                               cmocka_unit_test(test_rough),
+                                               cmocka_unit_test(test_auto)};
+    const int                      failed   = run_kinds("exchange", test_kind);
     if (getenv("ASGD_SIM_SEED")) return failed;
     return failed + cmocka_run_group_tests(others, NULL, NULL);
 }
