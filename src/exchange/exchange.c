@@ -246,6 +246,7 @@ void asgdi_exchange_tick(asgdi_exchange *x, double now, const asgdi_progress *p)
     x->progress                 = *p;
     x->peer[x->c.self].updates  = p->updates;
     x->peer[x->c.self].examples = p->examples;
+    x->progress.losses.known    = asgdi_exchange_examples(x);
     asgdi_members_tick(x);
     if (x->stage == ASGDI_OUT) return;
     look_at_movement(x, away > x->c.dead_after / 2 ? away : 0);

@@ -20,7 +20,7 @@ static bool is_bad(const asgdi_guard *g, double loss)
     return loss > FAR * g->best && loss > g->best + LOST * (g->first - g->best);
 }
 
-static asgdi_finding judge(asgdi_guard *g, const asgdi_losses *w)
+static asgdi_finding judge(asgdi_guard *g, const asgdi_losses *w, uint64_t now)
 {
     const double loss   = w->weight > 0 ? w->loss / w->weight : NAN;
     const bool   broken = g->broken || 2 * w->bad > w->examples;
@@ -36,27 +36,32 @@ static asgdi_finding judge(asgdi_guard *g, const asgdi_losses *w)
         return broken ? ASGDI_GUARD_BROKEN : ASGDI_GUARD_WORSE;
     }
     g->streak = 0;
-    if (g->windows++ == 0) g->best = loss;
+    if (g->windows++ == 0 || loss < g->best) {
+        g->best  = loss;
+        g->since = now;
+    }
     /* a window may have learnt most of what there is already */
     g->first = fmax(fmax(g->first, g->n_starts ? g->starts / g->n_starts : 0), g->best);
-    if (loss < g->best) g->best = loss;
     if (++g->since_good < APART || loss > g->best + NEARLY * (g->first - g->best))
         return ASGDI_GUARD_NOTHING;
     g->since_good = 0;
     return ASGDI_GUARD_GOOD;
 }
 
-asgdi_finding asgdi_guard_add(asgdi_guard *g, uint64_t examples, const asgdi_losses *more)
+asgdi_finding asgdi_guard_add(asgdi_guard *g, uint64_t examples, const asgdi_losses *more,
+                              uint64_t now)
 {
     asgdi_losses *w = &g->window;
-    w->loss += more->loss;
-    w->weight += more->weight;
-    w->examples += more->examples;
-    w->bad += more->bad;
     if (more->first > 0 && isfinite(more->first)) {
         g->starts += more->first;
         g->n_starts++;
     }
+    /* losses that are none are none whenever they were had */
+    if (more->known < g->since && more->bad == 0) return ASGDI_GUARD_NOTHING;
+    w->loss += more->loss;
+    w->weight += more->weight;
+    w->examples += more->examples;
+    w->bad += more->bad;
     g->broken |= 2 * more->bad > more->examples && PART * more->examples >= examples;
     if (w->examples < examples) return ASGDI_GUARD_NOTHING;
     const asgdi_losses whole = *w;
@@ -66,14 +71,15 @@ asgdi_finding asgdi_guard_add(asgdi_guard *g, uint64_t examples, const asgdi_los
         g->broken = false;
         return ASGDI_GUARD_NOTHING;
     }
-    return judge(g, &whole);
+    return judge(g, &whole, now);
 }
 
-void asgdi_guard_again(asgdi_guard *g)
+void asgdi_guard_again(asgdi_guard *g, uint64_t now)
 {
     g->window = (asgdi_losses){0};
     g->broken = g->fine = false;
     g->streak           = 0;
     g->skip             = 1;
     g->last             = 0;
+    g->since            = now;
 }

@@ -64,7 +64,7 @@ void asgdi_watch_learn(asgdi_exchange *x, uint32_t level, uint32_t back, uint64_
     if (level > x->watch.level) x->watch.level = level < 2 ? level : 2;
     if (back > x->watch.back) x->watch.back = back < MOST_BACK ? back : MOST_BACK;
     if (state > x->watch.state) x->watch.state = state;
-    if (news) asgdi_guard_again(&x->watch.guard);
+    if (news) asgdi_guard_again(&x->watch.guard, asgdi_exchange_examples(x));
 }
 
 uint32_t asgdi_exchange_interventions(const asgdi_exchange *x)
@@ -107,18 +107,23 @@ static bool some_are_behind(const asgdi_exchange *x)
 
 void asgdi_watch_losses(asgdi_exchange *x, uint32_t of, const asgdi_losses *l)
 {
-    asgdi_peer *p = &x->peer[of];
-    if (!is_on(x) || l->examples <= p->losses.examples || l->bad < p->losses.bad) return;
-    const asgdi_losses more = {l->loss - p->losses.loss, l->weight - p->losses.weight,
-                               l->examples - p->losses.examples, l->bad - p->losses.bad,
-                               p->losses.first > 0 ? 0 : l->first};
+    asgdi_peer    *p   = &x->peer[of];
+    const uint64_t now = asgdi_exchange_examples(x), knew = p->losses.known;
+    if (!is_on(x) || l->examples < p->losses.examples || l->bad < p->losses.bad) return;
+    if (l->examples == p->losses.examples) {
+        if (l->known > knew) p->losses.known = l->known;
+        return;
+    }
+    const asgdi_losses more = {l->loss - p->losses.loss,           l->weight - p->losses.weight,
+                               l->examples - p->losses.examples,   l->bad - p->losses.bad,
+                               p->losses.first > 0 ? 0 : l->first, knew};
     p->losses               = *l;
     if (x->stage != ASGDI_TRAINING || x->ending) return;
     if (some_are_behind(x)) {
-        asgdi_guard_again(&x->watch.guard);
+        asgdi_guard_again(&x->watch.guard, now);
         return;
     }
-    const asgdi_finding f = asgdi_guard_add(&x->watch.guard, x->c.guard, &more);
+    const asgdi_finding f = asgdi_guard_add(&x->watch.guard, x->c.guard, &more, now);
     if (asgdi_x_keeper(x) != x->c.self || x->watch.hopeless) return;
     if (f == ASGDI_GUARD_GOOD) {
         x->watch.state++;

@@ -30,7 +30,7 @@ typedef enum asgdi_frame_type {
     ASGDI_FRAME_TYPES
 } asgdi_frame_type;
 
-enum { ASGDI_WIRE_MAGIC = 0x58474153, ASGDI_WIRE_VERSION = 3 };
+enum { ASGDI_WIRE_MAGIC = 0x58474153, ASGDI_WIRE_VERSION = 4 };
 
 typedef struct asgdi_head {
     uint32_t magic;

@@ -180,12 +180,42 @@ static void a_healthy_run_is_left_alone(void **state)
     }
 }
 
+/* Windows and bounds as the engine takes them, over a network on which everything is late: each process has gone far on its
+ * own, and waits, when the others' first losses come, one beat after another. */
+static void what_is_heard_late_is_no_rise(void **state)
+{
+    static const double delay[] = {0.9, 0.5}, lr[] = {1e-4, 1.5e-4};
+    static const int    processes[] = {3, 4};
+    (void)state;
+    for (uint64_t seed = 0; seed < seeds_of_a_kind(6); seed++) {
+        cluster_config         config = descent(seed, (uint32_t)processes[seed % 2], lr[seed % 2]);
+        asgdi_exchange_config *x      = &config.exchange;
+        config.spread                 = 1;
+        config.net.delay              = delay[seed % 2];
+        config.net.law                = ASGDI_SIMLAW_CONSTANT;
+        config.net.ordered            = true;
+        x->total                      = 1 << 16;
+        x->chunk_seconds              = 0.25;
+        x->round_least                = 0.005;
+        x->guard                      = 512;
+        x->ahead                      = x->total / (config.size * config.size);
+        x->heartbeat                  = 0.25;
+        x->dead_after                 = 10;
+        x->join_seconds               = 20;
+        x->resend                     = 0.5;
+        run(&c, &config);
+        if (interventions(&c) > 0)
+            fail_msg("seed %llu: %u interventions", (unsigned long long)seed, interventions(&c));
+        cluster_free(&c);
+    }
+}
+
 /* ---- the findings themselves ---- */
 
 static asgdi_finding window(asgdi_guard *g, double loss, uint64_t bad)
 {
     return asgdi_guard_add(
-        g, 100, &(asgdi_losses){.loss = 100 * loss, .weight = 100, .examples = 100, .bad = bad});
+        g, 100, &(asgdi_losses){.loss = 100 * loss, .weight = 100, .examples = 100, .bad = bad}, 0);
 }
 
 static void findings(void **state)
@@ -205,14 +235,46 @@ static void findings(void **state)
     /* one that stays */
     assert_int_equal(window(&g, 0.9, 0), ASGDI_GUARD_NOTHING);
     assert_int_equal(window(&g, 0.9, 0), ASGDI_GUARD_WORSE);
-    asgdi_guard_again(&g);
+    asgdi_guard_again(&g, 0);
     assert_int_equal(window(&g, 0.9, 0), ASGDI_GUARD_NOTHING); /* is not looked at */
     assert_int_equal(window(&g, 0.9, 0), ASGDI_GUARD_NOTHING);
     assert_int_equal(window(&g, 0.9, 0), ASGDI_GUARD_WORSE);
-    asgdi_guard_again(&g);
+    asgdi_guard_again(&g, 0);
     assert_int_equal(window(&g, 0.1, 0), ASGDI_GUARD_NOTHING);
     assert_int_equal(window(&g, 1, 60), ASGDI_GUARD_NOTHING);
     assert_int_equal(window(&g, 1, 60), ASGDI_GUARD_BROKEN);
+}
+
+/* What another process had at its beginning is heard of when the best is known; what it had after that shows a rise. */
+static void late_losses(void **state)
+{
+    (void)state;
+    asgdi_guard  g   = {0};
+    asgdi_losses old = {.loss = 90, .weight = 100, .examples = 100, .first = 1};
+    assert_int_equal(asgdi_guard_add(&g, 100, &old, 100), ASGDI_GUARD_NOTHING);
+    asgdi_losses own = {.loss = 10, .weight = 100, .examples = 100, .known = 100};
+    assert_int_equal(asgdi_guard_add(&g, 100, &own, 200), ASGDI_GUARD_NOTHING);
+    for (old.known = 0; old.known < 200; old.known++)
+        assert_int_equal(asgdi_guard_add(&g, 100, &old, 300), ASGDI_GUARD_NOTHING);
+    own.known = 300; /* nothing of them is left in the window */
+    assert_int_equal(asgdi_guard_add(&g, 100, &own, 400), ASGDI_GUARD_NOTHING);
+    assert_true(g.fine && g.streak == 0);
+    old.known = 200;
+    assert_int_equal(asgdi_guard_add(&g, 100, &old, 500), ASGDI_GUARD_NOTHING);
+    assert_int_equal(asgdi_guard_add(&g, 100, &old, 600), ASGDI_GUARD_WORSE);
+    asgdi_guard_again(&g, 600);
+    for (old.known = 500; old.known < 600; old.known++) /* from before what was done */
+        assert_int_equal(asgdi_guard_add(&g, 100, &old, 700), ASGDI_GUARD_NOTHING);
+    assert_int_equal(asgdi_guard_add(&g, 100, &old, 700), ASGDI_GUARD_NOTHING); /* not looked at */
+    assert_int_equal(asgdi_guard_add(&g, 100, &old, 800), ASGDI_GUARD_NOTHING);
+    assert_int_equal(asgdi_guard_add(&g, 100, &old, 900), ASGDI_GUARD_WORSE);
+    /* losses that are none count whenever they were had */
+    asgdi_guard_again(&g, 900);
+    old.known = 0;
+    old.bad   = 60;
+    assert_int_equal(asgdi_guard_add(&g, 100, &old, 1000), ASGDI_GUARD_NOTHING);
+    assert_int_equal(asgdi_guard_add(&g, 100, &old, 1100), ASGDI_GUARD_NOTHING);
+    assert_int_equal(asgdi_guard_add(&g, 100, &old, 1200), ASGDI_GUARD_BROKEN);
 }
 
 /* ---- outer momentum ---- */
@@ -308,6 +370,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(findings),
+        cmocka_unit_test(late_losses),
+        cmocka_unit_test(what_is_heard_late_is_no_rise),
         cmocka_unit_test(what_overshoots_is_brought_back),
         cmocka_unit_test(it_survives_deaths),
         cmocka_unit_test(it_ends_whatever_happens),
