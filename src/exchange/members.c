@@ -73,6 +73,7 @@ static void change_view(asgdi_exchange *x, uint64_t view, asgdi_set in)
     x->apart             = false;
     x->counts.views++;
     x->beat_now = true;
+    asgdi_snapshot_new_view(x);
     if (asgdi_set_count(in) < x->c.least) {
         asgdi_x_fail(x, "%u of %u processes are left, at least %u are wanted (min_processes)",
                      asgdi_set_count(in), x->c.size, x->c.least);
@@ -82,7 +83,6 @@ static void change_view(asgdi_exchange *x, uint64_t view, asgdi_set in)
     asgdi_copy_new_view(x);
     asgdi_master_new_view(x);
     asgdi_supply_new_view(x, lost);
-    asgdi_snapshot_new_view(x);
 }
 
 static void declare(asgdi_exchange *x)
