@@ -521,12 +521,13 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
             x->counts.quarantined++;
             m->seq[from] = seq;
             reply(x, b, from, seq, count, ASGDI_QUARANTINED, rough, x->rows1, n);
-        } else if (sync_round < m->round) { /* too late for its round */
+        } else if (sync_round < m->round && x->c.backup) { /* too late for its round */
             x->counts.dropped++;
             m->seq[from] = seq;
             m->version.count++;
             reply(x, b, from, seq, count, ASGDI_DROPPED, rough, NULL, 0);
         } else {
+            /* where all are waited for, it is late only if an owner that died thought it was the end */
             join_round(x, b, from, seq, count, n, examples, mine, rough);
         }
         return;
