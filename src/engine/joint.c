@@ -453,8 +453,8 @@ void asgdi_joint_result(const asgdi_run *r, asgd_result *out)
     memcpy(x->tau, c->tau, sizeof x->tau);
     if (out->end == ASGD_END_EPOCHS && c->learnt_least <= c->learnt_most) {
         const uint64_t due = r->total - asgdi_ranges_count(&j->before);
-        x->repeated        = c->learnt_most > due ? c->learnt_most - due : 0;
-        x->missing         = c->learnt_least < due ? due - c->learnt_least : 0;
+        x->repeated        = r->before.repeated + (c->learnt_most > due ? c->learnt_most - due : 0);
+        x->missing = r->before.missing + (c->learnt_least < due ? due - c->learnt_least : 0);
     }
     for (uint32_t i = 0; i < r->workers; i++) {
         x->stall_seconds += r->worker[i].stall;
