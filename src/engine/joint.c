@@ -123,12 +123,14 @@ static double choose_root(const asgdi_run *r, uint32_t processes)
 }
 
 /* Times that what may be ahead grows as the learning rate falls: measured for nets (docs/decisions/020).  Those of so many
- * processes that they may be no more than a few updates ahead bear no more at any rate. */
+ * processes that they may be no more than a few updates ahead bear no more at any rate; and what the user has set is
+ * as much as it says. */
 static double choose_stretch(const asgdi_run *r, uint64_t ahead)
 {
     enum { FEW = 4 };
-    static const double MOST = 4;
-    return asgdi_is_deep(&r->model->params) && ahead >= FEW ? MOST : 1;
+    static const double MOST  = 4;
+    const bool          given = r->config->local_steps && r->config->local_steps != ASGD_STEPS_AUTO;
+    return asgdi_is_deep(&r->model->params) && ahead >= FEW && !given ? MOST : 1;
 }
 
 static asgd_status check_governor(const asgdi_run *r)
