@@ -565,8 +565,9 @@ typedef struct asgd_exchange_result {
     double   stall_seconds; /* sums over workers: stopped while shared rows were corrected */
     double   wait_seconds;  /* had no examples, or were too far ahead of other processes */
     uint64_t positions;     /* examples that the run was to do */
-    uint64_t repeated;      /* examples that lost processes had done, and others did again */
-    uint64_t missing;       /* examples counted as done whose progress was lost */
+    /* examples that the model has learnt from once more, as processes were lost or the run went on from a checkpoint; and
+     * examples counted as done whose progress was lost: since the run began, not since it was resumed */
+    uint64_t repeated, missing;
 } asgd_exchange_result;
 
 /* Called on the thread in asgd_train(), never by a worker.  Not 0: stop the run (ESTOPPED). */

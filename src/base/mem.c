@@ -43,6 +43,17 @@ void asgdi_free(void *p)
     free(p);
 }
 
+void asgdi_give_back(void *p, size_t used, size_t bytes)
+{
+#ifdef MADV_DONTNEED
+    const uintptr_t first = ((uintptr_t)p + used + HUGE - 1) / HUGE * HUGE,
+                    last  = ((uintptr_t)p + bytes) / HUGE * HUGE;
+    if (first < last) (void)madvise((void *)first, last - first, MADV_DONTNEED); /* or it stays */
+#else
+    (void)p, (void)used, (void)bytes;
+#endif
+}
+
 char *asgdi_strdup(const char *s)
 {
     if (!s) return NULL;

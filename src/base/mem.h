@@ -11,6 +11,9 @@ void *asgdi_calloc(size_t n, size_t size);
 /* *p grows to n elements of `size`, new ones undefined.  false: nothing changed. */
 bool asgdi_grow(void **p, size_t *capacity, size_t n, size_t size);
 void asgdi_free(void *p);
+/* Of a block of so many bytes only the first `used` are wanted any more; the rest is undefined from now on, and
+ * may go back to the system. */
+void asgdi_give_back(void *p, size_t used, size_t bytes);
 /* Copies a string; NULL when out of memory or s is NULL. */
 char *asgdi_strdup(const char *s);
 

@@ -123,12 +123,14 @@ static double choose_root(const asgdi_run *r, uint32_t processes)
 }
 
 /* Times that what may be ahead grows as the learning rate falls: measured for nets (docs/decisions/020).  Those of so many
- * processes that they may be no more than a few updates ahead bear no more at any rate. */
+ * processes that they may be no more than a few updates ahead bear no more at any rate; and what the user has set is
+ * as much as it says. */
 static double choose_stretch(const asgdi_run *r, uint64_t ahead)
 {
     enum { FEW = 4 };
-    static const double MOST = 4;
-    return asgdi_is_deep(&r->model->params) && ahead >= FEW ? MOST : 1;
+    static const double MOST  = 4;
+    const bool          given = r->config->local_steps && r->config->local_steps != ASGD_STEPS_AUTO;
+    return asgdi_is_deep(&r->model->params) && ahead >= FEW && !given ? MOST : 1;
 }
 
 static asgd_status check_governor(const asgdi_run *r)
@@ -464,8 +466,8 @@ void asgdi_joint_result(const asgdi_run *r, asgd_result *out)
     memcpy(x->tau, c->tau, sizeof x->tau);
     if (out->end == ASGD_END_EPOCHS && c->learnt_least <= c->learnt_most) {
         const uint64_t due = r->total - asgdi_ranges_count(&j->before);
-        x->repeated        = c->learnt_most > due ? c->learnt_most - due : 0;
-        x->missing         = c->learnt_least < due ? due - c->learnt_least : 0;
+        x->repeated        = r->before.repeated + (c->learnt_most > due ? c->learnt_most - due : 0);
+        x->missing = r->before.missing + (c->learnt_least < due ? due - c->learnt_least : 0);
     }
     for (uint32_t i = 0; i < r->workers; i++) {
         x->stall_seconds += r->worker[i].stall;

@@ -71,7 +71,7 @@ static json_t *state_of(asgdi_run *r, const asgdi_state *s, uint64_t next, json_
 {
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:f, s:I, s:o?, s:I, "
-        "s:o, s:o, s:o*}",
+        "s:I, s:I, s:o, s:o, s:o*}",
         "model", r->model->ops.name, "options", r->model->options ? r->model->options : "", "rule",
         asgd_rule_name(r->rule.kind), "seed", (json_int_t)r->seed, "batch", (json_int_t)r->batch,
         "data_examples", (json_int_t)r->examples, "nonzeros",
@@ -79,7 +79,9 @@ static json_t *state_of(asgdi_run *r, const asgdi_state *s, uint64_t next, json_
         (json_int_t)next, "examples", (json_int_t)s->examples, "dropped", (json_int_t)s->dropped,
         "seconds", s->seconds, "next_eval", (json_int_t)s->next_eval, "best_loss",
         isfinite(s->best_loss) ? json_real(s->best_loss) : NULL, "without_better",
-        (json_int_t)s->without_better, "open", open, "steps", steps, "rounds", rounds(r));
+        (json_int_t)s->without_better, "repeated", (json_int_t)(r->before.repeated + s->repeated),
+        "missing", (json_int_t)(r->before.missing + s->missing), "open", open, "steps", steps,
+        "rounds", rounds(r));
 }
 
 asgd_status asgdi_resume_save(asgdi_run *r, const asgdi_state *state)
@@ -110,43 +112,87 @@ static char *text_of(asgdi_run *r, const asgdi_ranges *done, const asgdi_state *
     return text;
 }
 
+/* Examples that a block has learnt from in this run: in the one that has most, and in the one that has least. */
+typedef struct learnt {
+    uint64_t most, least;
+} learnt;
+
+static asgdi_state count_learnt(const asgdi_run *r, const asgdi_ranges *done, const learnt *l,
+                                const asgdi_state *state)
+{
+    const uint64_t due = asgdi_ranges_count(done) - asgdi_ranges_count(&r->joint->before);
+    asgdi_state    s   = *state;
+    s.repeated         = l->most > due ? l->most - due : 0;
+    s.missing          = l->least < due ? due - l->least : 0;
+    return s;
+}
+
 asgd_status asgdi_resume_save_shared(asgdi_run *r, const asgdi_ranges *done,
                                      const asgdi_state *state)
 {
-    char       *text = text_of(r, done, state);
-    asgd_status s    = ASGD_FAIL(ENOMEM, "no memory to save a checkpoint");
+    const learnt      l    = {r->joint->counts.learnt_most, r->joint->counts.learnt_least};
+    const asgdi_state all  = count_learnt(r, done, &l, state);
+    char             *text = text_of(r, done, &all);
+    asgd_status       s    = ASGD_FAIL(ENOMEM, "no memory to save a checkpoint");
     if (text) s = asgdi_checkpoint_save(r->config->checkpoint, &r->model->params, NULL, 0, text);
     free(text);
     return s;
 }
 
-enum { WORDS = 4 }; /* of a range, in a part */
+/* Of two numbers, in a part: of a range its beginning and its end, the larger one; or of a `learnt` most and least, which is
+ * not larger. */
+enum { WORDS = 4 };
+
+static void put_pair(uint32_t *words, uint64_t a, uint64_t b)
+{
+    const uint32_t w[WORDS] = {(uint32_t)a, (uint32_t)(a >> 32), (uint32_t)b, (uint32_t)(b >> 32)};
+    memcpy(words, w, sizeof w);
+}
+
+static learnt learnt_by(const asgdi_snapshot *part, uint32_t size)
+{
+    learnt l = {0, UINT64_MAX};
+    for (uint32_t i = 0; i < part->n; i++) {
+        uint64_t sum = 0;
+        for (uint32_t q = 0; q < size; q++) sum += part->included[(size_t)i * size + q];
+        if (sum > l.most) l.most = sum;
+        if (sum < l.least) l.least = sum;
+    }
+    return l;
+}
 
 asgd_status asgdi_resume_save_part(asgdi_run *r, const asgdi_snapshot *part, asgdi_part *out)
 {
     const asgdi_ranges *d     = part->done;
-    uint32_t           *words = asgdi_calloc((size_t)d->n * WORDS + 1, sizeof *words);
+    const learnt        l     = learnt_by(part, asgd_group_size(r->config->group));
+    uint32_t           *words = asgdi_calloc(((size_t)d->n + 1) * WORDS, sizeof *words);
+    size_t              n     = 0;
     if (!words) return ASGD_FAIL(ENOMEM, "no memory to save a checkpoint");
-    for (uint32_t i = 0; i < d->n; i++) {
-        const uint64_t lo = d->range[i].lo, hi = d->range[i].hi;
-        const uint32_t w[WORDS] = {(uint32_t)lo, (uint32_t)(lo >> 32), (uint32_t)hi,
-                                   (uint32_t)(hi >> 32)};
-        memcpy(words + (size_t)i * WORDS, w, sizeof w);
+    for (uint32_t i = 0; i < d->n; i++, n += WORDS)
+        put_pair(words + n, d->range[i].lo, d->range[i].hi);
+    if (part->n) { /* else it has learnt nothing */
+        put_pair(words + n, l.most, l.least);
+        n += WORDS;
     }
-    out->process = asgd_group_process(r->config->group);
-    const asgd_status s =
-        asgdi_part_write(r->config->checkpoint, part->number, &r->model->params, part->piece,
-                         part->n, part->rows, words, (size_t)d->n * WORDS, out);
+    out->process        = asgd_group_process(r->config->group);
+    const asgd_status s = asgdi_part_write(r->config->checkpoint, part->number, &r->model->params,
+                                           part->piece, part->n, part->rows, words, n, out);
     asgdi_free(words);
     return s;
 }
 
-static asgd_status add_done(const asgdi_run *r, const uint32_t *words, size_t n, asgdi_ranges *done)
+static asgd_status add_pairs(const asgdi_run *r, const uint32_t *words, size_t n,
+                             asgdi_ranges *done, learnt *l)
 {
     for (size_t i = 0; i + WORDS <= n; i += WORDS) {
         const asgdi_range one = {words[i] | (uint64_t)words[i + 1] << 32,
                                  words[i + 2] | (uint64_t)words[i + 3] << 32};
-        if (one.lo >= one.hi || one.hi > r->total)
+        if (one.lo >= one.hi) {
+            if (one.lo > l->most) l->most = one.lo;
+            if (one.hi < l->least) l->least = one.hi;
+            continue;
+        }
+        if (one.hi > r->total)
             return ASGD_FAIL(EFORMAT, "%s: a part is not of this run", r->config->checkpoint);
         if (!asgdi_ranges_add(done, one))
             return ASGD_FAIL(ENOMEM, "no memory to save a checkpoint");
@@ -161,10 +207,11 @@ asgd_status asgdi_resume_save_parts(asgdi_run *r, uint64_t number, const asgdi_p
     asgdi_params *p      = &r->model->params;
     asgdi_ranges  done   = {0};
     uint32_t     *words  = NULL;
+    learnt        l      = {0, UINT64_MAX};
     size_t        n_words;
     ASGD_TRY(asgdi_checkpoint_check(folder, number, p, part, n, &words, &n_words));
-    asgd_status s   = add_done(r, words, n_words, &done);
-    asgdi_state all = *state;
+    asgd_status s   = add_pairs(r, words, n_words, &done, &l);
+    asgdi_state all = count_learnt(r, &done, &l, state);
     all.examples    = asgdi_ranges_count(&done);
     char *text      = s ? NULL : text_of(r, &done, &all);
     if (!s && !text) s = ASGD_FAIL(ENOMEM, "no memory to save a checkpoint");
@@ -272,6 +319,8 @@ static asgd_status take_state(asgdi_run *r, const json_t *state)
     r->before.next_eval      = whole(state, "next_eval");
     r->before.best_loss      = json_is_number(best) ? json_number_value(best) : NAN;
     r->before.without_better = (uint32_t)whole(state, "without_better");
+    r->before.repeated       = whole(state, "repeated");
+    r->before.missing        = whole(state, "missing");
     asgdi_store_relaxed(&r->leases.next, whole(state, "next"));
     const json_t *list = json_object_get(state, "steps");
     size_t        n    = json_array_size(list);

@@ -12,6 +12,8 @@ typedef struct asgdi_state {
     uint64_t next_eval;
     double   best_loss; /* NaN: none yet */
     uint32_t without_better;
+    /* in a group: examples that the parameters have learnt from more often than what is said to be done, and less */
+    uint64_t repeated, missing;
 } asgdi_state;
 
 struct asgdi_run;
@@ -22,7 +24,7 @@ asgd_status asgdi_resume_save(struct asgdi_run *run, const asgdi_state *state);
 asgd_status asgdi_resume_save_shared(struct asgdi_run *run, const asgdi_ranges *done,
                                      const asgdi_state *state);
 /* In a group, as it goes on: this process's part of a snapshot; and, when all parts of it are written, all of
- * it, with the positions that any of them says are done; state->examples is not looked at. */
+ * it, with the positions that any of them says are done; what state says of examples is not looked at. */
 asgd_status asgdi_resume_save_part(struct asgdi_run *run, const asgdi_snapshot *part,
                                    asgdi_part *out);
 asgd_status asgdi_resume_save_parts(struct asgdi_run *run, uint64_t number, const asgdi_part *part,

@@ -17,9 +17,9 @@
 enum {
     BLOCK_LEAST = 1 << 11, /* floats */
     BLOCK_MOST  = 1 << 16,
-    RAREST      = 1024,    /* rounds between exchanges of rare rows */
-    WINDOW      = 4 << 20, /* bytes under way to one owner */
-    A_TICK      = 16,      /* blocks read in one */
+    RAREST      = 1024, /* rounds between exchanges of rare rows */
+    WINDOW = 4 << 20,   /* bytes under way to one owner, and in rounds that bring much, from it */
+    A_TICK = 16,        /* blocks read in one */
 };
 
 /* ---- blocks ---- */
@@ -132,13 +132,9 @@ asgd_status asgdi_copy_new(asgdi_exchange *x)
         x->rough[t] = asgdi_calloc((size_t)table->info.rows, sizeof *x->rough[t]);
         if (!x->rough[t]) goto no_memory;
     }
-    for (uint32_t i = 0; i < x->n_blocks; i++) {
-        asgdi_block *b = &x->block[i];
-        if (b->owner != x->c.self) continue;
-        b->master = asgdi_master_new(x, b);
-        if (!b->master) goto no_memory;
-        asgdi_master_from_copy(x, b);
-    }
+    if (!asgdi_masters_new(x)) goto no_memory;
+    for (uint32_t i = 0; i < x->n_blocks; i++)
+        if (x->block[i].master) asgdi_master_from_copy(x, &x->block[i]);
     x->cursor = x->n_blocks;
     return ASGD_OK;
 no_memory:
@@ -147,10 +143,8 @@ no_memory:
 
 void asgdi_copy_free(asgdi_exchange *x)
 {
-    for (uint32_t i = 0; i < x->n_blocks; i++) {
-        asgdi_frame_free(x->block[i].sent);
-        asgdi_master_free(x->block[i].master);
-    }
+    for (uint32_t i = 0; i < x->n_blocks; i++) asgdi_frame_free(x->block[i].sent);
+    asgdi_masters_free(x);
     asgdi_corrections_free(x);
     for (int t = 0; t < ASGD_MAX_TABLES; t++) {
         asgdi_free(x->s[t]);
@@ -234,9 +228,16 @@ static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
 void asgdi_copy_answered(asgdi_exchange *x, asgdi_block *b)
 {
     if (!b->sent) return;
-    x->peer[b->sent_to].under_way -= b->sent->bytes;
+    x->peer[b->sent_to].under_way -= b->charged;
     asgdi_frame_free(b->sent);
     b->sent = NULL;
+}
+
+/* Rounds whose answers may bring all of a block, however little is asked: without regard to that, an owner would have
+ * all its blocks in frames at once, for each of the others. */
+static bool brings_all(const asgdi_exchange *x)
+{
+    return x->going_back || x->tidying || x->round_stage != ASGDI_TRAINING;
 }
 
 static void dispatch(asgdi_exchange *x, asgdi_block *b)
@@ -244,7 +245,9 @@ static void dispatch(asgdi_exchange *x, asgdi_block *b)
     b->sent_at = x->now;
     b->sent_to = b->owner;
     b->times_sent++;
-    x->peer[b->owner].under_way += b->sent->bytes;
+    b->charged =
+        b->sent->bytes + (brings_all(x) ? (uint32_t)(asgdi_x_floats(b) * sizeof(float)) : 0);
+    x->peer[b->owner].under_way += b->charged;
     if (b->owner != x->c.self) {
         asgdi_x_post_frame(x, b->owner, asgdi_frame_hold(b->sent));
         return;

@@ -63,6 +63,7 @@ typedef struct asgdi_block {
     bool         read_all; /* all that was read then was sent, as it is */
     asgdi_frame *sent;     /* under way; NULL: none */
     uint32_t     sent_to, times_sent;
+    uint32_t     charged; /* bytes that count as under way meanwhile */
     double       sent_at;
     uint64_t     moved_before; /* pace.moved, when it was sent */
     bool         correcting;   /* a correction of it is not made yet */
@@ -265,6 +266,8 @@ struct asgdi_exchange {
     float       *s[ASGD_MAX_TABLES];  /* [rows][stride] */
     uint8_t  *rough[ASGD_MAX_TABLES]; /* [rows] 1: S has the row rounded; NULL: nothing ever is */
     uint64_t *vectors;                /* of all blocks: [blocks][2][size] */
+    void    **piece;                  /* [n_pieces] memory of masters */
+    size_t    n_pieces, piece_room;
     float    *x1, *x2, *x3; /* scratch, [most_floats]; x3: W as it is read, and rough.c's */
     uint32_t *rows1, *rows2;
     uint16_t *scale1;         /* [rows] of a block: of rows1, see wire's scales */
@@ -419,9 +422,10 @@ void asgdi_corrections_free(asgdi_exchange *x);
 void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 
 /* ---- master.c ---- */
-asgdi_master *asgdi_master_new(asgdi_exchange *x, const asgdi_block *b); /* NULL: failed */
-void          asgdi_master_free(asgdi_master *m);
-void          asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b); /* M = S, and it serves */
+bool asgdi_masters_new(
+    asgdi_exchange *x); /* of blocks that it owns and has none of; false: no memory */
+void asgdi_masters_free(asgdi_exchange *x);
+void asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b); /* M = S, and it serves */
 /* M is what a copy of version `count` had, of which the rows listed (NULL: none) were rounded. */
 void asgdi_master_begin(asgdi_exchange *x, asgdi_block *b, uint64_t count, const uint8_t *rounded);
 void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r);

@@ -39,15 +39,15 @@ void asgdi_takeover_new_view(asgdi_exchange *x)
         asgdi_block   *b   = &x->block[i];
         const uint32_t was = b->owner;
         b->owner           = owner_of(x, i);
-        if (b->owner == x->c.self && was != b->owner) {
-            b->master = asgdi_master_new(x, b);
-            if (!b->master) {
-                asgdi_x_fail(x, "no memory to take over another process's part of the parameters");
-                return;
-            }
-            x->taking++;
-        }
-        asgdi_master *m = b->master;
+        x->taking += b->owner == x->c.self && was != b->owner;
+    }
+    if (!asgdi_masters_new(x)) {
+        asgdi_x_fail(x, "no memory to take over another process's part of the parameters");
+        return;
+    }
+    for (uint32_t i = 0; i < x->n_blocks; i++) {
+        const asgdi_block *b = &x->block[i];
+        asgdi_master      *m = b->master;
         if (!m || m->serving) continue;
         m->answered = (asgdi_set){0};
         asgdi_set_add(&m->answered, x->c.self);

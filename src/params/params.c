@@ -101,6 +101,27 @@ fail:
     return s;
 }
 
+/* Rows move up; what they leave is given back.  So a run of a large model ends without more memory than it had. */
+static void narrow(asgdi_table *t, size_t stride)
+{
+    const size_t rows = (size_t)t->info.rows;
+    if (t->stride == stride) return;
+    for (size_t r = 0; r < rows; r++)
+        memmove(t->master + r * stride, t->master + r * t->stride, t->pad * sizeof(float));
+    asgdi_give_back(t->master, rows * stride * sizeof(float), rows * t->stride * sizeof(float));
+    t->stride = stride;
+}
+
+/* The slots begin at zero. */
+static void widen(asgdi_table *t, size_t stride, float *slab)
+{
+    for (uint64_t r = 0; r < t->info.rows; r++)
+        memcpy(slab + r * stride, t->master + r * t->stride, t->pad * sizeof(float));
+    asgdi_free(t->master);
+    t->master = slab;
+    t->stride = stride;
+}
+
 asgd_status asgdi_params_set_rule(asgdi_params *p, asgd_rule_kind rule)
 {
     const asgdk_slots none  = {0};
@@ -108,17 +129,14 @@ asgd_status asgdi_params_set_rule(asgdi_params *p, asgd_rule_kind rule)
     float            *slab[ASGD_MAX_TABLES] = {0};
     asgd_status       s                     = ASGD_OK;
     /* all new slabs before any old one goes: a failure changes nothing */
-    for (int t = 0; t < p->n_tables; t++)
+    for (int t = 0; t < p->n_tables && slots.merged > 0; t++)
         ASGD_TRY_GOTO(
             fail, new_slab(&p->table[t], (size_t)p->table[t].pad * (1 + slots.merged), &slab[t]));
     for (int t = 0; t < p->n_tables; t++) {
-        asgdi_table *x      = &p->table[t];
-        const size_t stride = (size_t)x->pad * (1 + slots.merged);
-        for (uint64_t r = 0; r < x->info.rows; r++)
-            memcpy(slab[t] + r * stride, x->master + r * x->stride, x->pad * sizeof(float));
-        asgdi_free(x->master);
-        x->master = slab[t];
-        x->stride = stride;
+        if (slab[t])
+            widen(&p->table[t], (size_t)p->table[t].pad * (1 + slots.merged), slab[t]);
+        else
+            narrow(&p->table[t], p->table[t].pad);
     }
     p->rule  = rule;
     p->slots = slots;

@@ -4,7 +4,7 @@
 
 #include <sys/stat.h>
 
-enum { FEATURES = 7 };
+enum { FEATURES = 7, PIECE = 64 /* examples that a worker tells at a time */ };
 
 static char base[28], from[64], copy[64];
 static bool copied, knew_three, knew_two; /* set by who speaks, one process at a time */
@@ -64,14 +64,21 @@ static asgd_config slow(void)
     return c;
 }
 
-/* Each example has been counted, and none of those in the checkpoint is done again but for the last ones before it. */
+/* Each example has been counted, and none of those in the checkpoint is done again but for the last ones before it, which
+ * the result tells. */
 static void counted(const process *p, double epochs)
 {
+    double more = 0;
     for (uint32_t f = 0; f < FEATURES; f++) {
         const double want = epochs * (double)(EXAMPLES / FEATURES + (f < EXAMPLES % FEATURES));
         const double got  = (double)asgd_model_row(p->model, 0, f)[0];
         if (got < want) fail_msg("row %u is %g, less than %g", f, got, want);
+        more += got - want;
     }
+    /* of checkpoints, all but the last piece of each worker */
+    const double told = (double)p->result.exchange.repeated, last = 3 + 1;
+    if (more < told || more > told + last * PIECE)
+        fail_msg("%g examples were done again, and %g are counted", more, told);
 }
 
 /* 1 -> 3 -> 2: of a run that goes on with other processes from the middle. */
