@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ratings beside LIBMF: the same files, one program after another, medians.
 
-usage: ratings.py speed|target|text|quality|hogwild|ranking [--asgd PROGRAM] [--libmf FOLDER] [--work FOLDER]
+usage: ratings.py speed|target|text|quality|hogwild|ranking|rivals [--asgd PROGRAM] [--libmf FOLDER] [--work FOLDER]
                   [--runs N] [--copies N]
 
   speed    ratings/s of training alone, ML-1M and `copies` shifted copies of it, k = 32 and 128, 1 and 2 threads
@@ -10,6 +10,8 @@ usage: ratings.py speed|target|text|quality|hogwild|ranking [--asgd PROGRAM] [--
   quality  RMSE of the defaults: ML-1M fold 5, and the five folds of ML-100k
   hogwild  RMSE of plain Hogwild with 1, 2, 4, 8 workers beside the conflict-free schedule
   ranking  bpr beside ranking by popularity, ML-1M as implicit feedback
+  rivals   bpr beside LIBMF's one-class losses (-f 10, 12), k = 32: each with every step size and penalty of a
+           grid; both models are measured by asgd eval
 
 LIBMF is built by you, outside; --libmf names the folder of mf-train.  It does not tell its training time, so
 that of a pass is the difference between long and short runs of the program, without validation.  Data are looked for in
@@ -22,6 +24,7 @@ import os
 import random
 import re
 import statistics
+import struct
 import subprocess
 import sys
 import time
@@ -105,24 +108,34 @@ def speed(o):
                       flush=True)
 
 
+# Chosen on the same test part, for few passes; LIBMF's step and penalty (libmf()) are, too.
+SHORT = ["--epochs", 5, "--lr", 0.11, "--l2", 0.03]
+
+
 def target(o):
-    print("| k | threads | LIBMF's best RMSE | after | LIBMF | asgd | ratio |\n|---|---|---|---|---|---|---|")
+    print("| k | threads | LIBMF's best RMSE | after | LIBMF | asgd, defaults | ratio | asgd, 5 passes | ratio |\n"
+          "|---|---|---|---|---|---|---|---|---|")
     for k in (32, 128):
         for threads in (1, 2):
-            ours, theirs, best = [], [], None
+            ours, theirs, best = {"defaults": [], "short": []}, [], None
             for _ in range(o.runs):
                 out = libmf(o, k, threads, 40, "ml1m.train", "-p", "ml1m.test")[1]
                 passes = [(float(m[2]), int(m[1]) + 1) for m in re.finditer(r"^\s*(\d+)\s+\S+\s+(\S+)\s+\S+\s*$", out, re.M)]
                 best = min(passes)
                 theirs.append(best[1] * libmf_pass(o, k, threads, "ml1m.train", 2, 22))
-                r, _ = asgd(o, "mf", "--train", "ml1m.train", "--valid", "ml1m.test", "--k", k, "--workers", threads,
-                            "--target", f"rmse={best[0]}")
-                if r["target_seconds"] is None:
-                    sys.exit(f"asgd does not reach {best[0]}")
-                ours.append(r["target_seconds"])
-            a, b = statistics.median(ours), statistics.median(theirs)
-            ratio = statistics.median(y / x for x, y in zip(ours, theirs))
-            print(f"| {k} | {threads} | {best[0]:.4f} | {best[1]} passes | {b:.3f} s | {a:.3f} s | {ratio:.1f} |", flush=True)
+                for name, options in (("defaults", []), ("short", SHORT)):
+                    r, _ = asgd(o, "mf", "--train", "ml1m.train", "--valid", "ml1m.test", "--k", k, "--workers", threads,
+                                "--target", f"rmse={best[0]}", *options)
+                    if r["target_seconds"] is None:
+                        sys.exit(f"asgd does not reach {best[0]}")
+                    ours[name].append(r["target_seconds"])
+            columns = ""
+            for mine in ours.values():
+                ratios = sorted(y / x for x, y in zip(mine, theirs))
+                columns += (f" {statistics.median(mine):.3f} s | {statistics.median(ratios):.1f} "
+                            f"({ratios[0]:.1f}-{ratios[-1]:.1f}) |")
+            print(f"| {k} | {threads} | {best[0]:.4f} | {best[1]} passes | {statistics.median(theirs):.3f} s |{columns}",
+                  flush=True)
 
 
 def text(o):
@@ -158,8 +171,8 @@ def hogwild(o):
         print(f"{workers} workers: blocks {statistics.mean(rmse['auto']):.5f}, Hogwild {statistics.mean(rmse['off']):.5f}")
 
 
-def ranking(o):
-    """The last tenth of each user's ratings, in the order of the file, is held out."""
+def split_ranking(o):
+    """rank.train, rank.test: the last tenth of each user's shuffled ratings is held out."""
     rows = [line.split() for name in ("ml1m.train", "ml1m.test") for line in open(os.path.join(o.work, name))]
     random.Random(1).shuffle(rows)
     by_user = {}
@@ -170,8 +183,15 @@ def ranking(o):
             cut = max(1, round(0.9 * len(mine)))
             a.writelines("\t".join(r) + "\n" for r in mine[:cut])
             b.writelines("\t".join(r) + "\n" for r in mine[cut:])
+
+
+POPULAR = ["--k", 1, "--init", 0, "--epochs", 3, "--loss", "logistic", "--negatives", 10]
+
+
+def ranking(o):
+    split_ranking(o)
     print("| ranking | AUC | NDCG@10 | precision@10 | recall@10 | seconds |\n|---|---|---|---|---|---|")
-    ways = [("most popular", ["--k", 1, "--init", 0, "--epochs", 3, "--loss", "logistic", "--negatives", 10]),
+    ways = [("most popular", POPULAR),
             ("bpr, defaults", []), ("bpr, k=64", ["--k", 64]), ("bpr, popular negatives", ["--draw", "popular"]),
             ("logistic, 5 negatives", ["--loss", "logistic", "--negatives", 5])]
     for name, options in ways:
@@ -181,9 +201,83 @@ def ranking(o):
               flush=True)
 
 
+def read_libmf(path):
+    """rows["p12"]: the factors of user 12, of those that have some."""
+    rows = {}
+    with open(path) as f:
+        for line in f:
+            name, known, *x = line.split()
+            if known == "T":
+                rows[name] = [float(v) for v in x]
+    return rows
+
+
+def put_libmf(model, frame, out):
+    """LIBMF's factors in the place of those of `frame`, a bpr of the same data and k: then asgd eval measures both alike."""
+    rows = read_libmf(model)
+    with open(frame, "rb") as f:
+        size = f.read(8)
+        head = f.read(struct.unpack("<Q", size)[0])
+        body = bytearray(f.read())
+    tensors = json.loads(head)
+    for mark, factors, names in (("p", "user", "users"), ("q", "item", "items")):
+        lo, hi = tensors[names]["data_offsets"]
+        at, end = tensors[factors]["data_offsets"]
+        k = tensors[factors]["shape"][1]
+        body[at:end] = bytes(end - at) # those that LIBMF does not know
+        for i, name in enumerate(body[lo:hi].decode().split()):
+            if mark + name in rows:
+                struct.pack_into(f"<{k}f", body, at + 4 * k * i, *rows[mark + name])
+        at, end = tensors[factors + "_bias"]["data_offsets"]
+        body[at:end] = bytes(end - at)
+    with open(out, "wb") as f:
+        f.write(size + head + body)
+
+
+def rivals(o):
+    split_ranking(o)
+    frame = ["--train", "rank.train", "--quiet", "--json", "--workers", 1]
+    run([o.asgd, "train", "bpr", *frame, "--epochs", 1, "-o", "frame.safetensors"], o.work)
+
+    def show(program, passes, step, l2, v, seconds):
+        print(f"| {program} | {passes} | {step} | {l2} | {v['auc']:.4f} | {v['ndcg']:.4f} | {seconds:.2f} |", flush=True)
+
+    def ours(name, passes, step, l2, *more):
+        r, _ = asgd(o, "bpr", "--train", "rank.train", "--valid", "rank.test", "--workers", 1, "--epochs", passes,
+                    *(["--lr", step, "--l2", l2] if step else []), *more)
+        show(name, passes, step or "-", l2 or "-", r["valid"], r["seconds"])
+
+    def theirs(name, passes, step, l2, *more):
+        train = ["-s", 1, "-k", 32, "-r", step, "-l2", l2, *more, "rank.train", "libmf.model"]
+        program = os.path.join(o.libmf, "mf-train")
+        once = run([program, "-t", 1, *train], o.work)[0]
+        seconds = (run([program, "-t", passes, *train], o.work)[0] - once) * passes / (passes - 1)
+        put_libmf(os.path.join(o.work, "libmf.model"), os.path.join(o.work, "frame.safetensors"),
+                  os.path.join(o.work, "libmf.safetensors"))
+        out = run([o.asgd, "eval", "libmf.safetensors", "--data", "rank.test", "--exclude", "rank.train", "--json"], o.work)[1]
+        show(name, passes, step, l2, json.loads(out)["valid"], seconds)
+
+    print("| program | passes | step | l2 | AUC | NDCG@10 | seconds |\n|---|---|---|---|---|---|---|")
+    ours("most popular", 3, None, None, *POPULAR[:4], *POPULAR[6:])
+    for l2 in (0.003, 0.01, 0.03):
+        for step in (0.05, 0.1, 0.2):
+            ours("asgd bpr", 30, step, l2)
+    for l2 in (0.003, 0.01, 0.03):
+        for step in (0.05, 0.1, 0.2):
+            ours("asgd bpr, logistic, 5 negatives", 15, step, l2, "--loss", "logistic", "--negatives", 5)
+    if not o.libmf:
+        return
+    for l2 in (0.003, 0.01, 0.03):
+        for step in (0.05, 0.1, 0.2, 0.4):
+            theirs("LIBMF -f 10", 30, step, l2, "-f", 10)
+    for l2 in (0.03, 0.1, 0.3):
+        theirs("LIBMF -f 12 -a 0.1", 30, 0.1, l2, "-f", 12, "-a", 0.1)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    jobs = {"speed": speed, "target": target, "text": text, "quality": quality, "hogwild": hogwild, "ranking": ranking}
+    jobs = {"speed": speed, "target": target, "text": text, "quality": quality, "hogwild": hogwild, "ranking": ranking,
+            "rivals": rivals}
     p.add_argument("job", choices=jobs)
     p.add_argument("--asgd", default=os.path.join(HERE, "../build/release/asgd"))
     p.add_argument("--libmf")

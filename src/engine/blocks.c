@@ -4,8 +4,10 @@
  * Without, they take stretches of the shuffled ratings and write what they please: plain Hogwild, with
  * the same kernels.
  *
- * How many strips: as few as leave the rows of a block in three quarters of a core's second cache, and at least as
- * many as keep several workers busy; from the data and the cache, never from the number of workers. */
+ * How many strips: as few as leave the items' rows of a block about in a core's second cache, and at least as
+ * many as keep several workers busy; from the data and the cache, never from the number of workers.  The users' rows
+ * need no room there: ratings lie by tiles of users (arrange.h), so that each is fetched once a block, and the fewer
+ * blocks there are, the more often it is used then. */
 #include "engine/blocks.h"
 
 #include <stdio.h>
@@ -24,16 +26,16 @@ enum {
 uint32_t asgdi_blocks_size(uint64_t ratings, uint64_t users, uint64_t items, uint64_t row_bytes,
                            uint64_t cache)
 {
-    const uint64_t bytes = (users + items) * row_bytes;
-    uint64_t       need  = (4 * bytes + 3 * cache - 1) / (3 * cache);
-    uint64_t       most  = 1;
+    const uint64_t need = (4 * items * row_bytes + 5 * cache - 1) / (5 * cache);
+    uint64_t       most = 1;
     while (most < ASGDI_GRID_MAX && ratings / ((most + 1) * (most + 1)) >= LEAST_BLOCK) most++;
     uint64_t size = ratings >= MANY ? MORE_STRIPS : LEAST_STRIPS;
     if (size < need) size = need;
-    /* A block that has fewer ratings than rows is a walk through memory in either way; so many rows
-     * that workers seldom meet in one. */
-    const uint64_t rows = (users + items) / size;
-    if (size > ASGDI_GRID_MAX || (need > most && ratings / (size * size) < rows / 4)) return 0;
+    /* Where blocks whose rows are all in the cache have fewer ratings than rows, training is a walk through
+     * memory in either way; so many rows that workers seldom meet in one. */
+    const uint64_t whole  = (4 * (users + items) * row_bytes + 3 * cache - 1) / (3 * cache);
+    const bool     sparse = whole > most && ratings / (whole * whole) < (users + items) / whole / 4;
+    if (size > ASGDI_GRID_MAX || sparse) return 0;
     return (uint32_t)(size < most ? size : most);
 }
 

@@ -7,6 +7,7 @@
  *   sfma                    fused multiply-add of scalars
  *   vsum vsum_all           the sum of all lanes, in any order; in every lane
  *   rload rstore rloadn rstoren rload1 rstore1   the same for floats of rows others may write
+ *   vlane0, vsum_two        optional (HAVE_SUM_TWO)
  *   load_pairs store_pairs lanes_below, rising, fold fold_few, load_row_pairs store_row_pairs
  *                           optional (HAVE_PAIRS, HAVE_RISING, HAVE_FOLD, HAVE_ROW_PAIRS)
  *   MAX_UNITS               widest column tile, in units of 8 floats
@@ -117,6 +118,19 @@ INLINE bool one_base(const asgd_view *t, const uint32_t *idx, const float **base
 #define lane0(x) (x)
 #else
 #define lane0(x) ((x)[0])
+#endif
+
+/* x in lane 0, zeros in the others. */
+#ifndef vlane0
+#define vlane0(x) vfirst(vset(x), 1)
+#endif
+
+#ifndef HAVE_SUM_TWO
+INLINE void vsum_two(vf a, vf b, float *x, float *y)
+{
+    *x = vsum(a);
+    *y = vsum(b);
+}
 #endif
 
 /* Lanes 8+8, 4+4, 2+2, 1+1. */

@@ -41,7 +41,7 @@ INLINE pair_consts pair_prepare(const asgdk_pairs *p)
 
 INLINE void pair_prefetch(const float *row, uint32_t pad)
 {
-    for (uint32_t f = 0; f < pad && f < 64; f += 16) __builtin_prefetch(row + f, 1);
+    for (uint32_t f = 0; f < pad && f < 128; f += 16) __builtin_prefetch(row + f, 1);
 }
 
 /* exp for one float: that of exp1 in its first lane. */
@@ -154,57 +154,153 @@ static double mf_any(const asgdk_pairs *p, uint32_t n, const asgd_rating *r)
 
 /* Squared loss, tables that are not split and have no slots: pad is a constant, so that rows of up to
  * HELD vectors stay in registers, and what does not depend on their product is computed beside it. */
+enum { HELD = 8, HELD_TWO = VW == 16 ? 4 : 2 /* of two ratings at a time */ };
+
+typedef struct pair_tables {
+    pair_consts c;
+    float      *users, *items, *biases, *others;
+    vf          minus;
+    float       keep, by;
+} pair_tables;
+
+INLINE pair_tables pair_open(const asgdk_pairs *m)
+{
+    pair_tables w = {.c      = pair_prepare(m),
+                     .users  = m->user.shared,
+                     .items  = m->item.shared,
+                     .biases = m->user_bias.shared,
+                     .others = m->item_bias.shared,
+                     .by     = m->biases ? 1 : 0};
+    w.minus       = vset(-w.c.lr);
+    w.keep        = m->biases ? w.c.keep_bias : 1;
+    return w;
+}
+
+INLINE void pair_ask(uint32_t pad, const pair_tables *w, const asgd_rating *soon)
+{
+    pair_prefetch(w->users + (size_t)soon->user * pad, pad);
+    pair_prefetch(w->items + (size_t)soon->item * pad, pad);
+}
+
+/* Returns the error. */
+INLINE float mf_one(uint32_t pad, const pair_tables *w, const asgd_rating *r)
+{
+    float      *p = w->users + (size_t)r->user * pad, *q = w->items + (size_t)r->item * pad;
+    float      *b = w->biases + r->user, *d = w->others + r->item;
+    const float x = rload1(b), y = rload1(d), target = (r->y - w->c.mean) * w->c.inverse - (x + y);
+    vf          sum = vset(0), more = vset(0), u[HELD], v[HELD];
+    UNROLL for (uint32_t k = 0; k < pad / VW; k++)
+    {
+        const vf one = rload(p + k * VW), two = rload(q + k * VW);
+        if (pad / VW <= HELD) {
+            u[k] = one;
+            v[k] = two;
+        }
+        if (k % 2)
+            more = vfma(one, two, more);
+        else
+            sum = vfma(one, two, sum);
+    }
+    if (pad % VW)
+        more = vfma(rloadn(p + pad / VW * VW, pad % VW), rloadn(q + pad / VW * VW, pad % VW), more);
+    const vf    e = vsum_all(sum + more) - vset(target), step = e * w->minus;
+    const float by_bias = w->by * lane0(step);
+    UNROLL for (uint32_t k = 0; k < pad / VW; k++)
+    {
+        const vf one = pad / VW <= HELD ? u[k] : rload(p + k * VW);
+        const vf two = pad / VW <= HELD ? v[k] : rload(q + k * VW);
+        rstore(p + k * VW, vfma(step, two, w->c.user * one));
+        rstore(q + k * VW, vfma(step, one, w->c.item * two));
+    }
+    if (pad % VW) {
+        float *const p_rest = p + pad / VW * VW, *const q_rest = q + pad / VW * VW;
+        const vf one = rloadn(p_rest, pad % VW), two = rloadn(q_rest, pad % VW);
+        rstoren(p_rest, vfma(step, two, w->c.user * one), pad % VW);
+        rstoren(q_rest, vfma(step, one, w->c.item * two), pad % VW);
+    }
+    rstore1(b, w->keep * x + by_bias);
+    rstore1(d, w->keep * y + by_bias);
+    return lane0(e);
+}
+
+/* A rating of two that are trained on side by side: between its product and its step is the other's. */
+typedef struct pair_half {
+    float *p, *q, *b, *d, x, y;
+    vf     u[HELD_TWO], v[HELD_TWO];
+} pair_half;
+
+INLINE vf half_begin(uint32_t pad, const pair_tables *w, const asgd_rating *r, pair_half *h)
+{
+    vf sum, more;
+    h->p = w->users + (size_t)r->user * pad;
+    h->q = w->items + (size_t)r->item * pad;
+    h->b = w->biases + r->user;
+    h->d = w->others + r->item;
+    h->x = rload1(h->b);
+    h->y = rload1(h->d);
+    sum  = vlane0(h->x);
+    more = vlane0(h->y);
+    UNROLL for (uint32_t k = 0; k < pad / VW; k++)
+    {
+        h->u[k] = rload(h->p + k * VW);
+        h->v[k] = rload(h->q + k * VW);
+        if (k % 2)
+            more = vfma(h->u[k], h->v[k], more);
+        else
+            sum = vfma(h->u[k], h->v[k], sum);
+    }
+    return sum + more;
+}
+
+INLINE void half_end(uint32_t pad, const pair_tables *w, float by_lr, const pair_half *h)
+{
+    const vf step = vset(by_lr);
+    UNROLL for (uint32_t k = 0; k < pad / VW; k++)
+    {
+        rstore(h->p + k * VW, vfma(step, h->v[k], w->c.user * h->u[k]));
+        rstore(h->q + k * VW, vfma(step, h->u[k], w->c.item * h->v[k]));
+    }
+    rstore1(h->b, sfma(w->keep, h->x, w->by * by_lr));
+    rstore1(h->d, sfma(w->keep, h->y, w->by * by_lr));
+}
+
+/* Two ratings at a time: their sums over lanes share instructions, and each has the other's to wait for.  Two of one
+ * user or item go one after the other, so the result is that of steps in order. */
+INLINE float mf_two(uint32_t pad, const pair_tables *w, const asgd_rating *r)
+{
+    pair_half   a, b;
+    float       s, t;
+    const float inverse = w->c.inverse, shift = w->c.mean * inverse;
+    if (__builtin_expect((r[0].user == r[1].user) | (r[0].item == r[1].item), 0)) {
+        s = mf_one(pad, w, r);
+        t = mf_one(pad, w, r + 1);
+        return s * s + t * t;
+    }
+    vf one = half_begin(pad, w, r, &a), two = half_begin(pad, w, r + 1, &b);
+    vsum_two(one, two, &s, &t);
+    s -= r[0].y * inverse - shift;
+    t -= r[1].y * inverse - shift;
+    half_end(pad, w, -w->c.lr * s, &a);
+    half_end(pad, w, -w->c.lr * t, &b);
+    return s * s + t * t;
+}
+
 INLINE double mf_squared(uint32_t pad, const asgdk_pairs *m, uint32_t n, const asgd_rating *r)
 {
-    enum { HELD = 8 };
-    const pair_consts c = pair_prepare(m);
-    float *const users = m->user.shared, *const items = m->item.shared;
-    float *const biases = m->user_bias.shared, *const others = m->item_bias.shared;
-    const vf           minus = vset(-c.lr);
-    const float        keep = m->biases ? c.keep_bias : 1, by = m->biases ? 1 : 0;
+    const pair_tables  w    = pair_open(m);
     const asgd_rating *next = r + PAIRS_AHEAD, *end = r + n, *last = end - 1 + m->ahead;
     float              total = 0;
+    if (VW > 1 && pad % VW == 0 && pad / VW <= HELD_TWO)
+        for (; r + 2 <= end; r += 2, next += 2) {
+            const asgd_rating *soon = next < last ? next : last - 1;
+            pair_ask(pad, &w, soon);
+            pair_ask(pad, &w, soon + 1);
+            total += mf_two(pad, &w, r);
+        }
     for (; r < end; r++, next++) {
-        const asgd_rating *soon = next < last ? next : last;
-        pair_prefetch(users + (size_t)soon->user * pad, pad);
-        pair_prefetch(items + (size_t)soon->item * pad, pad);
-        float      *p = users + (size_t)r->user * pad, *q = items + (size_t)r->item * pad;
-        float      *b = biases + r->user, *d = others + r->item;
-        const float x = rload1(b), y = rload1(d), target = (r->y - c.mean) * c.inverse - (x + y);
-        vf          sum = vset(0), more = vset(0), u[HELD], v[HELD];
-        UNROLL for (uint32_t k = 0; k < pad / VW; k++)
-        {
-            const vf one = rload(p + k * VW), two = rload(q + k * VW);
-            if (pad / VW <= HELD) {
-                u[k] = one;
-                v[k] = two;
-            }
-            if (k % 2)
-                more = vfma(one, two, more);
-            else
-                sum = vfma(one, two, sum);
-        }
-        if (pad % VW)
-            more = vfma(rloadn(p + pad / VW * VW, pad % VW), rloadn(q + pad / VW * VW, pad % VW),
-                        more);
-        const vf    e = vsum_all(sum + more) - vset(target), step = e * minus;
-        const float by_bias = by * lane0(step);
-        total += lane0(e) * lane0(e);
-        UNROLL for (uint32_t k = 0; k < pad / VW; k++)
-        {
-            const vf one = pad / VW <= HELD ? u[k] : rload(p + k * VW);
-            const vf two = pad / VW <= HELD ? v[k] : rload(q + k * VW);
-            rstore(p + k * VW, vfma(step, two, c.user * one));
-            rstore(q + k * VW, vfma(step, one, c.item * two));
-        }
-        if (pad % VW) {
-            float *const p_rest = p + pad / VW * VW, *const q_rest = q + pad / VW * VW;
-            const vf one = rloadn(p_rest, pad % VW), two = rloadn(q_rest, pad % VW);
-            rstoren(p_rest, vfma(step, two, c.user * one), pad % VW);
-            rstoren(q_rest, vfma(step, one, c.item * two), pad % VW);
-        }
-        rstore1(b, keep * x + by_bias);
-        rstore1(d, keep * y + by_bias);
+        pair_ask(pad, &w, next < last ? next : last);
+        const float e = mf_one(pad, &w, r);
+        total += e * e;
     }
     return 0.5 * (double)total;
 }

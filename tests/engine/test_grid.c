@@ -110,7 +110,8 @@ static void sizes(void **state)
     (void)state;
     assert_int_equal(asgdi_blocks_size(800000, 6000, 3700, 128, 2 << 20), 16);
     assert_int_equal(asgdi_blocks_size(16000000, 120000, 74000, 128, 2 << 20), 16);
-    assert_int_equal(asgdi_blocks_size(16000000, 120000, 74000, 512, 1 << 20), 127);
+    assert_int_equal(asgdi_blocks_size(16000000, 120000, 74000, 512, 1 << 20), 29);
+    assert_int_equal(asgdi_blocks_size(16000000, 120000, 74000, 512, 2 << 20), 16);
     assert_int_equal(asgdi_blocks_size(100, 50, 50, 128, 1 << 20), 1);
     assert_int_equal(asgdi_blocks_size(1000000, 1000000, 1000000, 128, 1 << 20),
                      0); /* too sparse */
