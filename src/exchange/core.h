@@ -5,6 +5,7 @@
  *     corrections.c  what comes back from them
  *     takeover.c  a dead owner's blocks                 supply.c   leases: the keeper's side and everybody's
  *     watch.c     what the guard (guard.c) finds, and what is done about it
+ *     masters.c   their memory
  *     snapshot.c  a copy of the masters for a checkpoint
  *     rough.c     rounded rows in replies
  */
