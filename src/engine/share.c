@@ -10,7 +10,7 @@
 enum {
     /* Private rows of a skewed table: as many as stay in a core's own cache.  What their merges cost grows with
      * the logarithm of their number (asgdi_merge_due()). */
-    HOT_FLOATS = 1 << 17,
+    HOT_FLOATS = 1 << 19,
     HOT_MOST   = 1 << 14,
     HOT_LEAST  = 64,
     HOT_USED   = 768, /* private rows for each entry that an example has */

@@ -17,15 +17,6 @@
  * The emission is fused with the rule: the gradient is formed from the row that is in registers
  * anyway, as the row is when its turn comes.  Each row is read and written once. */
 
-/* Entries idx[0..n) increase, so private rows, which are the first of a table, come first. */
-INLINE uint32_t own_entries(const asgd_view *t, uint32_t n, const uint32_t *idx)
-{
-    if (n == 0 || idx[n - 1] < t->n_own) return n;
-    uint32_t m = 0;
-    while (idx[m] < t->n_own) m++;
-    return m;
-}
-
 static void prefetch(const asgd_view *view, uint32_t floats, uint32_t n, const uint32_t *idx)
 {
     const asgd_view t = *view;
@@ -39,12 +30,12 @@ static void prefetch(const asgd_view *view, uint32_t floats, uint32_t n, const u
 
 enum { FM_UNITS = 4 }; /* widest tile */
 
-/* sum += val v, squares += (val v)^2, over entries from..to of the table at base. */
-INLINE void fm_sum(int units, bool ones, const float *base, size_t stride, uint32_t from,
-                   uint32_t to, const uint32_t *idx, const float *val, vf *sum, vf *squares)
+/* sum += val v, squares += (val v)^2 */
+INLINE void fm_sum(int units, bool ones, const asgd_view *t, uint32_t n, const uint32_t *idx,
+                   const float *val, vf *sum, vf *squares)
 {
-    for (uint32_t e = from; e < to; e++) {
-        const float *row = base + idx[e] * stride;
+    for (uint32_t e = 0; e < n; e++) {
+        const float *row = row_at(t, idx[e]);
         const vf     x   = ones ? vset(1) : vset(val[e]);
         UNROLL for (int k = 0; k < FULL(units); k++)
         {
@@ -61,13 +52,12 @@ INLINE void fm_sum(int units, bool ones, const float *base, size_t stride, uint3
 }
 
 /* Returns the columns' part of twice the score, and their sums; both without xs. */
-INLINE float fm_tile(int units, bool ones, const asgd_view *t, uint32_t n, uint32_t own,
-                     const uint32_t *idx, const float *val, float *out)
+INLINE float fm_tile(int units, bool ones, const asgd_view *t, uint32_t n, const uint32_t *idx,
+                     const float *val, float *out)
 {
     vf acc[ACCUMULATORS], sum[FULL(FM_UNITS) + 1], squares = vset(0), all = vset(0);
     UNROLL for (int k = 0; k < FULL(units) + (REST(units) > 0); k++) sum[k] = vset(0);
-    fm_sum(units, ones, t->own, t->stride, 0, own, idx, val, sum, &squares);
-    fm_sum(units, ones, t->shared, t->stride, own, n, idx, val, sum, &squares);
+    fm_sum(units, ones, t, n, idx, val, sum, &squares);
     UNROLL for (int k = 0; k < FULL(units); k++)
     {
         all = vfma(sum[k], sum[k], all);
@@ -88,30 +78,27 @@ static float fm_score(const asgd_view *view, uint32_t pad, uint32_t n, const uin
 #ifdef NARROW
     if (pad == UNIT) return NARROW.fm_score(view, pad, n, idx, val, xs, sum);
 #endif
-    const uint32_t own   = own_entries(view, n, idx);
-    float          twice = 0;
-    asgd_view      t     = *view;
+    float     twice = 0;
+    asgd_view t     = *view;
     for (uint32_t col = 0, width; col < pad; col += width, t.own += width, t.shared += width) {
         float         *out  = sum + col;
         const uint32_t left = pad - col;
         width               = left >= 4 * UNIT ? 4 * UNIT : left >= 2 * UNIT ? 2 * UNIT : UNIT;
-#define TILE(units)                                         \
-    (val ? fm_tile(units, false, &t, n, own, idx, val, out) \
-         : fm_tile(units, true, &t, n, own, idx, NULL, out))
+#define TILE(units)                                    \
+    (val ? fm_tile(units, false, &t, n, idx, val, out) \
+         : fm_tile(units, true, &t, n, idx, NULL, out))
         twice += width == 4 * UNIT ? TILE(4) : width == 2 * UNIT ? TILE(2) : TILE(1);
 #undef TILE
     }
     return 0.5f * xs * xs * twice;
 }
 
-/* Entries from..to of the table at base. */
-INLINE void fm_change(rule_step *f, int merged, int local_slots, uint32_t pad, float *base,
-                      size_t stride, float *local, size_t local_stride, uint32_t from, uint32_t to,
-                      const uint32_t *idx, const float *val, float xs, float slope,
-                      const float *sum, const consts *c)
+INLINE void fm_change(rule_step *f, int merged, int local_slots, uint32_t pad, const asgd_view *t,
+                      float *local, size_t local_stride, uint32_t n, const uint32_t *idx,
+                      const float *val, float xs, float slope, const float *sum, const consts *c)
 {
-    for (uint32_t e = from; e < to; e++) {
-        float      *row = base + idx[e] * stride;
+    for (uint32_t e = 0; e < n; e++) {
+        float      *row = row_at(t, idx[e]);
         float      *l   = local_slots ? local + idx[e] * local_stride : NULL;
         const float x   = val ? xs * val[e] : xs;
         const vf    a = vset(slope * x * xs), b = vset(-slope * x * x);
@@ -129,26 +116,20 @@ INLINE void fm_apply(rule_step *f, int merged, int local_slots, const asgd_view 
                      size_t local_stride, uint32_t pad, uint32_t n, const uint32_t *idx,
                      const float *val, float xs, float slope, const float *sum, const asgdk_step *p)
 {
-    const asgd_view t   = *view;
-    const consts    c   = prepare(p);
-    const uint32_t  own = own_entries(&t, n, idx);
-#define BOTH(width, v)                                                                            \
-    do {                                                                                          \
-        fm_change(f, merged, local_slots, width, t.own, t.stride, local, local_stride, 0, own,    \
-                  idx, v, xs, slope, sum, &c);                                                    \
-        fm_change(f, merged, local_slots, width, t.shared, t.stride, local, local_stride, own, n, \
-                  idx, v, xs, slope, sum, &c);                                                    \
-    } while (0)
+    const asgd_view t = *view;
+    const consts    c = prepare(p);
+#define CHANGE(width, v) \
+    fm_change(f, merged, local_slots, width, &t, local, local_stride, n, idx, v, xs, slope, sum, &c)
     /* the usual widths as constants, so that a row's pieces and their sums are registers */
     if (pad == 8 && !val)
-        BOTH(8, NULL);
+        CHANGE(8, NULL);
     else if (pad == 8)
-        BOTH(8, val);
+        CHANGE(8, val);
     else if (pad == 16)
-        BOTH(16, val);
+        CHANGE(16, val);
     else
-        BOTH(pad, val);
-#undef BOTH
+        CHANGE(pad, val);
+#undef CHANGE
 }
 
 /* ---- ffm ----

@@ -40,7 +40,8 @@ void        asgdi_params_free(asgdi_params *p);
 
 /* ---- private rows ---- */
 
-enum { ASGDI_BLOCK_FLOATS = 8192 }; /* what one lock covers: about 32 KiB */
+/* What one lock covers: about 32 KiB; of a table with shared rows no more than so many rows. */
+enum { ASGDI_BLOCK_FLOATS = 8192, ASGDI_BLOCK_ROWS = 64 };
 
 /* Locks of the master's private-row blocks; shared by all workers. */
 typedef struct asgdi_locks asgdi_locks;
@@ -70,7 +71,7 @@ void asgdi_merge(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_k
 /* The same for those blocks whose turn it is.  Of a table with shared rows, whose rows are numbered by falling
  * frequency, block b has it every 2^floor(log2(b + 1))-th time, at least every ASGDI_RAREST-th: a row is then
  * merged about as often for each time that it is touched, whatever its rank. */
-enum { ASGDI_RAREST = 16 };
+enum { ASGDI_RAREST = 64 };
 void asgdi_merge_due(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_kern *k,
                      uint32_t workers, float weight, const asgdk_step *step);
 /* What the worker has learnt since its last merge is not wanted: own = seen = master, and its own slots begin

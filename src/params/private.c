@@ -27,7 +27,9 @@ asgd_status asgdi_locks_new(asgdi_locks **out, const asgdi_params *p, const uint
         const asgdi_table *x   = &p->table[t];
         const uint64_t     own = asgdi_least(n_own[t], x->info.rows);
         if (own == 0) continue;
-        l->table[t].rows   = x->stride < ASGDI_BLOCK_FLOATS ? ASGDI_BLOCK_FLOATS / x->stride : 1;
+        uint64_t rows = x->stride < ASGDI_BLOCK_FLOATS ? ASGDI_BLOCK_FLOATS / x->stride : 1;
+        if (own < x->info.rows && rows > ASGDI_BLOCK_ROWS) rows = ASGDI_BLOCK_ROWS;
+        l->table[t].rows   = rows;
         l->table[t].blocks = (own + l->table[t].rows - 1) / l->table[t].rows;
         l->table[t].lock   = asgdi_calloc((size_t)l->table[t].blocks, sizeof(asgdi_lock));
         if (!l->table[t].lock) {
@@ -130,43 +132,72 @@ static void merge_row(float *own, float *seen, float *master, uint32_t pad, cons
     }
 }
 
-static bool is_due(uint32_t round, uint64_t block)
+/* A merge: who of whom, and how. */
+typedef struct merging {
+    asgdi_private      *w;
+    const asgdi_table  *x;
+    asgdi_lock         *lock; /* [blocks] */
+    uint64_t            rows; /* a block */
+    const asgdi_params *p;
+    const asgd_kern    *k;
+    bool                sums;
+    float               weight, mean;
+    asgdk_step          step;
+} merging;
+
+static void merge_block(const merging *m, int t, uint64_t b)
 {
-    uint32_t every = 1;
-    while (every < ASGDI_RAREST && 2 * (uint64_t)every <= block + 1) every *= 2;
-    return (round + block) % every == 0;
+    const size_t   stride = m->x->stride;
+    const uint64_t first = b * m->rows, last = asgdi_least(first + m->rows, m->w->n_own[t]);
+    float         *own = m->w->own[t], *seen = m->w->seen[t], *master = m->x->master;
+    asgdi_lock_take(&m->lock[b]);
+    if (m->sums)
+        m->k->merge(own + first * stride, seen + first * stride, master + first * stride,
+                    (size_t)(last - first) * stride, m->weight);
+    else
+        for (uint64_t r = first; r < last; r++)
+            merge_row(own + r * stride, seen + r * stride, master + r * stride, m->x->pad, m->p,
+                      m->k, m->weight, m->mean, &m->step);
+    asgdi_lock_drop(&m->lock[b]);
+}
+
+/* Blocks 2^k - 1 .. 2^(k+1) - 2 have their turn every 2^k-th round, one of them in each. */
+static void merge_due_blocks(const merging *m, int t, uint64_t blocks)
+{
+    const uint32_t round = m->w->round;
+    for (uint64_t first = 0, every = 1, end; first < blocks; first = end) {
+        end = every < ASGDI_RAREST ? asgdi_least(first + every, blocks) : blocks;
+        for (uint64_t b = first + (every - (round + first) % every) % every; b < end; b += every)
+            merge_block(m, t, b);
+        if (every < ASGDI_RAREST) every *= 2;
+    }
 }
 
 static void merge_blocks(asgdi_private *w, asgdi_params *p, asgdi_locks *l, const asgd_kern *k,
                          uint32_t workers, float weight, const asgdk_step *step, bool all)
 {
-    const float mean = 1.0f / (float)workers;
-    const bool  sums = all_sums(&p->slots);
     if (w->turn == 0) w->turn = asgdi_add_relaxed(&l->workers, 1) + 1;
     for (int t = 0; t < p->n_tables; t++) {
         const asgdi_table *x      = &p->table[t];
-        const uint64_t     blocks = l->table[t].blocks, rows = l->table[t].rows;
-        const bool         each = all || w->n_own[t] == x->info.rows;
-        asgdk_step         mine = *step;
-        if (x->info.flags & ASGD_TABLE_NO_DECAY) mine.l1 = mine.l2 = 0;
+        const uint64_t     blocks = l->table[t].blocks;
+        merging            m      = {.w      = w,
+                                     .x      = x,
+                                     .lock   = l->table[t].lock,
+                                     .rows   = l->table[t].rows,
+                                     .p      = p,
+                                     .k      = k,
+                                     .sums   = all_sums(&p->slots),
+                                     .weight = weight,
+                                     .mean   = 1.0f / (float)workers,
+                                     .step   = *step};
+        if (x->info.flags & ASGD_TABLE_NO_DECAY) m.step.l1 = m.step.l2 = 0;
+        if (!all && w->n_own[t] < x->info.rows) {
+            merge_due_blocks(&m, t, blocks);
+            continue;
+        }
         /* multiples of the golden ratio spread the workers, however many there are */
         uint64_t b = ((uint64_t)(w->turn * UINT32_C(0x9e3779b9)) * blocks) >> 32;
-        for (uint64_t i = 0; i < blocks; i++, b = b + 1 < blocks ? b + 1 : 0) {
-            const uint64_t first = b * rows, last = asgdi_least(first + rows, w->n_own[t]);
-            const size_t   at = (size_t)first * x->stride;
-            if (!each && !is_due(w->round, b)) continue;
-            asgdi_lock_take(&l->table[t].lock[b]);
-            if (sums)
-                k->merge(w->own[t] + at, w->seen[t] + at, x->master + at,
-                         (size_t)(last - first) * x->stride, weight);
-            else
-                for (uint64_t r = first; r < last; r++) {
-                    const size_t row = (size_t)r * x->stride;
-                    merge_row(w->own[t] + row, w->seen[t] + row, x->master + row, x->pad, p, k,
-                              weight, mean, &mine);
-                }
-            asgdi_lock_drop(&l->table[t].lock[b]);
-        }
+        for (uint64_t i = 0; i < blocks; i++, b = b + 1 < blocks ? b + 1 : 0) merge_block(&m, t, b);
     }
 }
 

@@ -196,13 +196,13 @@ static void test_views(void **state)
 }
 
 /* Merges of due blocks: block b as often as it is said, nothing lost, and a whole merge leaves nothing out. */
-static void test_due(void **state)
+static void check_due(uint32_t dim, uint32_t block)
 {
-    (void)state;
-    enum { DIM = 1024, BLOCK = ASGDI_BLOCK_FLOATS / DIM, BLOCKS = 40, ROWS = BLOCK * BLOCKS };
-    const asgd_table table[2] = {{.name = "hot", .rows = ROWS + 1, .dim = DIM},
-                                 {.name = "replica", .rows = ROWS, .dim = DIM}};
-    const uint64_t   own[2]   = {ROWS, ROWS};
+    enum { BLOCKS = 80 };
+    const uint32_t   rows     = block * BLOCKS;
+    const asgd_table table[2] = {{.name = "hot", .rows = rows + 1, .dim = dim},
+                                 {.name = "replica", .rows = block, .dim = dim}};
+    const uint64_t   own[2]   = {rows, block};
     const asgdk_step step     = {0};
     const asgd_kern *k        = asgdk_best();
     asgdi_params     p;
@@ -212,32 +212,38 @@ static void test_due(void **state)
     assert_int_equal(asgdi_locks_new(&locks, &p, own), ASGD_OK);
     for (int i = 0; i < 2; i++) assert_int_equal(asgdi_private_init(&w[i], &p, own), ASGD_OK);
     uint32_t merged[BLOCKS] = {0};
-    for (int round = 1; round <= 4 * ASGDI_RAREST; round++) {
-        for (uint32_t r = 0; r < ROWS; r++) {
-            w[0].own[0][r * DIM] += 1;
-            w[0].own[1][r * DIM + 1] += 1;
-        }
+    for (int round = 1; round <= 2 * ASGDI_RAREST; round++) {
+        for (uint32_t r = 0; r < rows; r++) w[0].own[0][r * dim] += 1;
+        for (uint32_t r = 0; r < block; r++) w[0].own[1][r * dim + 1] += 1;
         asgdi_merge_due(&w[0], &p, locks, k, 2, 1, &step);
         for (uint32_t b = 0; b < BLOCKS; b++) {
-            const float master = p.table[0].master[(size_t)b * BLOCK * DIM];
+            const float master = p.table[0].master[(size_t)b * block * dim];
             assert_true(master == (float)round || master < (float)round);
             merged[b] += master == (float)round;
             assert_true((float)round - master < ASGDI_RAREST);
         }
-        assert_true(p.table[1].master[(ROWS - 1) * DIM + 1] == (float)round);
+        assert_true(p.table[1].master[(block - 1) * dim + 1] == (float)round);
     }
     for (uint32_t b = 0; b < BLOCKS; b++) {
-        const uint32_t every = b < 1 ? 1 : b < 3 ? 2 : b < 7 ? 4 : b < 15 ? 8 : 16;
-        assert_int_equal(merged[b], 4 * ASGDI_RAREST / every);
+        uint32_t every = 1;
+        while (every < ASGDI_RAREST && 2 * every <= b + 1) every *= 2;
+        assert_int_equal(merged[b], 2 * ASGDI_RAREST / every);
     }
-    for (uint32_t r = 0; r < ROWS; r++) w[1].own[0][r * DIM] += 1000;
+    for (uint32_t r = 0; r < rows; r++) w[1].own[0][r * dim] += 1000;
     asgdi_merge_due(&w[1], &p, locks, k, 2, 1, &step);
     for (int i = 0; i < 2; i++) asgdi_merge(&w[i], &p, locks, k, 2, 1, &step);
-    for (uint32_t r = 0; r < ROWS; r++)
-        assert_true(p.table[0].master[r * DIM] == 1000 + 4 * ASGDI_RAREST);
+    for (uint32_t r = 0; r < rows; r++)
+        assert_true(p.table[0].master[r * dim] == 1000 + 2 * ASGDI_RAREST);
     for (int i = 0; i < 2; i++) asgdi_private_free(&w[i]);
     asgdi_locks_free(locks);
     asgdi_params_free(&p);
+}
+
+static void test_due(void **state)
+{
+    (void)state;
+    check_due(1024, ASGDI_BLOCK_FLOATS / 1024);
+    check_due(8, ASGDI_BLOCK_ROWS);
 }
 
 /* Two workers, one row: what is summed, averaged and derived, in numbers. */
