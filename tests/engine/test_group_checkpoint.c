@@ -203,7 +203,7 @@ static void the_larger_side_keeps_the_folder(void **state)
     asgd_config c = slow();
     char        text[1 << 16], path[128];
     count_data  d;
-    c.dead_after = 1;
+    c.dead_after = 2;
     c.observe    = cut_first;
     begin();
     crowd_init(&g, 3, &c, FEATURES);
@@ -213,10 +213,8 @@ static void the_larger_side_keeps_the_folder(void **state)
         ok(g.p[q].status);
         assert_int_equal(g.p[q].result.exchange.lost, 1);
     }
-    if (g.p[0].status) {
-        ended_with(&g.p[0], ASGD_ELOST);
-        assert_non_null(strstr(g.p[0].message, "2 processes of this run"));
-    }
+    /* as the folder is not its own, or before, as it was starved and may have been given up */
+    if (g.p[0].status) ended_with(&g.p[0], ASGD_ELOST);
     snprintf(path, sizeof path, "%s/manifest.json", from);
     FILE *f = fopen(path, "r");
     assert_non_null(f);

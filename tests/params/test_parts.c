@@ -10,7 +10,7 @@
 #include "base/rng.h"
 #include "params/checkpoint.h"
 
-enum { TABLES = 2, MOST = 4, PIECES = 64 };
+enum { TABLES = 2, MOST = 5, PIECES = 64 };
 
 static const asgd_table tables[TABLES] = {
     {.name = "W", .rows = 200, .dim = 7},
