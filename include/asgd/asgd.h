@@ -631,8 +631,9 @@ typedef struct asgd_config {
     double     outer_momentum;
     asgd_guard guard;
     double     heartbeat; /* seconds between signs of life; 0: 0.25, or a quarter of dead_after */
-    double
-        dead_after; /* seconds of silence after which a process is given up, 0.5 or more; 0: 10 */
+    /* seconds of silence after which a process is given up, 0.5 or more; three times as many where more than half of
+     * all fall silent together; 0: 10 */
+    double   dead_after;
     uint32_t min_processes; /* stop where fewer are left; 0: 1 */
 
     double
