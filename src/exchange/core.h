@@ -4,8 +4,8 @@
  *     copy.c      S, and what is under way to owners    master.c   M of the blocks this process owns
  *     corrections.c  what comes back from them
  *     takeover.c  a dead owner's blocks                 supply.c   leases: the keeper's side and everybody's
+ *     masters.c   memory of all M                       good.c     states of M to go back to
  *     watch.c     what the guard (guard.c) finds, and what is done about it
- *     masters.c   their memory
  *     snapshot.c  a copy of the masters for a checkpoint
  *     rough.c     rounded rows in replies
  */
@@ -422,10 +422,12 @@ void asgdi_copy_took(asgdi_exchange *x, const asgdi_block *b, double held, size_
 void asgdi_corrections_free(asgdi_exchange *x);
 void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
 
-/* ---- master.c ---- */
-bool asgdi_masters_new(
-    asgdi_exchange *x); /* of blocks that it owns and has none of; false: no memory */
+/* ---- masters.c ---- */
+/* Of blocks that this process owns and has none of; false: no memory. */
+bool asgdi_masters_new(asgdi_exchange *x);
 void asgdi_masters_free(asgdi_exchange *x);
+
+/* ---- master.c ---- */
 void asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b); /* M = S, and it serves */
 /* M is what a copy of version `count` had, of which the rows listed (NULL: none) were rounded. */
 void asgdi_master_begin(asgdi_exchange *x, asgdi_block *b, uint64_t count, const uint8_t *rounded);
