@@ -268,8 +268,9 @@ static bool is_quiet(const asgdi_exchange *x, const asgdi_block *b)
 
 static void send_delta(asgdi_exchange *x, asgdi_block *b)
 {
-    const asgdi_shape  shape  = asgdi_x_shape(x, b);
-    const bool         coarse = x->stage == ASGDI_TRAINING && (!x->c.coding_auto || x->pace.coarse);
+    const asgdi_shape shape  = asgdi_x_shape(x, b);
+    const bool        coarse = x->stage == ASGDI_TRAINING && !asgdi_snapshot_is_exact(x) &&
+                        (!x->c.coding_auto || x->pace.coarse);
     const asgdi_coding coding = coarse ? x->c.coding : ASGDI_FLOAT32;
     const bool         pull   = x->stage == ASGDI_FETCHING || x->going_back;
     const bool         also   = pull && asgdi_rough_any(x, b);

@@ -406,6 +406,7 @@ void        asgdi_copy_lost(asgdi_exchange *x, asgdi_set to); /* something was s
 bool asgdi_snapshot_wants_round(const asgdi_exchange *x);
 void asgdi_snapshot_round(asgdi_exchange *x);                        /* one begins */
 bool asgdi_snapshot_is_due(const asgdi_exchange *x, uint32_t block); /* in it */
+bool asgdi_snapshot_is_exact(const asgdi_exchange *x); /* deltas are not to be coded */
 void asgdi_snapshot_round_over(asgdi_exchange *x);
 void asgdi_snapshot_tick(asgdi_exchange *x);
 void asgdi_snapshot_new_view(asgdi_exchange *x);
