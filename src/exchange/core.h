@@ -271,8 +271,9 @@ struct asgdi_exchange {
     size_t    n_pieces, piece_room;
     float    *x1, *x2, *x3; /* scratch, [most_floats]; x3: W as it is read, and rough.c's */
     uint32_t *rows1, *rows2;
-    uint16_t *scale1;         /* [rows] of a block: of rows1, see wire's scales */
-    bool      derives, whole; /* some part of a row is not sent; all weigh the same */
+    uint16_t *scale1; /* [rows] of a block: of rows1, see wire's scales */
+    bool      derives,
+        whole; /* some part of a row is not sent; all weigh the same, but where merging is mean */
     /* [rows] of a block; == entered: the last delta found the row as its sender had it */
     uint64_t *expected, entered;
 
@@ -358,9 +359,13 @@ static inline uint16_t asgdi_x_scale(const asgdi_exchange *x, const asgdi_block 
     memcpy(&bits, &sum, sizeof bits);
     return (uint16_t)(bits >> 16);
 }
-static inline bool asgdi_x_shortens(const asgdi_exchange *x)
+static inline asgdi_merging asgdi_x_merging(const asgdi_exchange *x, const asgdi_block *b)
 {
-    return x->c.shorten && x->p.slots.scale && x->c.merging == ASGDI_MERGE_DELTA;
+    return x->c.merging[b->table];
+}
+static inline bool asgdi_x_shortens(const asgdi_exchange *x, const asgdi_block *b)
+{
+    return x->c.shorten && x->p.slots.scale && asgdi_x_merging(x, b) == ASGDI_MERGE_DELTA;
 }
 static inline asgdi_shape asgdi_x_shape(const asgdi_exchange *x, const asgdi_block *b)
 {

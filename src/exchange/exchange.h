@@ -65,7 +65,7 @@ typedef struct asgdi_exchange_config {
     uint32_t      backup; /* sync: the slowest this many are not waited for */
     double        share;  /* of one core that exchanging may cost, 0..1 */
     double        round_least, round_most; /* seconds between rounds */
-    asgdi_merging merging;
+    asgdi_merging merging[ASGD_MAX_TABLES];
     bool
         shorten; /* delta, adagrad: owners shorten deltas by what others have seen meanwhile (master.c) */
     double       elastic;

@@ -97,7 +97,8 @@ static void learn(pair *s, uint32_t q, float w, float g)
 static void shorter(bool shorten, asgdi_merging merging, double want)
 {
     pair                        s;
-    const asgdi_exchange_config config = {.local_steps = 1, .shorten = shorten, .merging = merging};
+    const asgdi_exchange_config config = {
+        .local_steps = 1, .shorten = shorten, .merging = {merging}};
     begin(&s, ASGD_RULE_adagrad, &config);
     settle(&s);
     learn(&s, 0, -1, 4); /* the owner of the only block, which needs nobody for it */
