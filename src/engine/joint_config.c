@@ -159,6 +159,15 @@ static asgd_status check_governor(const asgdi_run *r)
     return ASGD_OK;
 }
 
+/* Part of the run at the end of which processes keep closer: of nets whose steps do not get shorter (docs/decisions/020). */
+static double choose_last(const asgdi_run *r)
+{
+    static const double PART  = 0.1;
+    const bool          given = r->config->local_steps && r->config->local_steps != ASGD_STEPS_AUTO;
+    const bool          same  = r->schedule == ASGD_CONSTANT && !given;
+    return same && asgdi_is_deep(&r->model->params) ? PART : 0;
+}
+
 /* Sync, of local steps that are chosen: all of them are always taken from the same point on, where without sync
  * rounds are mostly much shorter than what is allowed. */
 static uint32_t most_steps(const asgdi_run *r, uint64_t ahead)
@@ -318,6 +327,7 @@ asgd_status asgdi_joint_config(const asgdi_run *r, asgdi_exchange_config *out)
              .ahead          = sync ? 0 : ahead,
              .ahead_root     = choose_root(r, link->size),
              .stretch        = choose_stretch(r, ahead),
+             .last           = choose_last(r),
              .ranked         = !r->source->schema.dense && r->source->encoding != NULL,
              .share          = 0.05,
              .round_least    = 5e-3,

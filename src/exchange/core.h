@@ -205,6 +205,7 @@ typedef struct asgdi_supply {
     asgdi_ranges  unreported;  /* safely done, the keeper has not said that it knows */
     asgdi_ranges  reporting;   /* those in the request under way */
     asgdi_ranges  known;       /* done by anybody, as the keeper says */
+    uint64_t      before;      /* of an earlier run, in it from the beginning */
     asgdi_range   pending[64]; /* leased, the workers have not got them yet: a ring */
     uint32_t      pending_first, n_pending;
     asgdi_marked *marked;

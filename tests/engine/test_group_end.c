@@ -180,6 +180,7 @@ static asgd_status hidden_shape(void *self, const asgd_schema *d, asgd_table *ta
 }
 
 typedef struct ahead {
+    double      from; /* epochs */
     atomic_uint steps;
     unsigned    at_cut, later;
     double      cut_at;
@@ -187,11 +188,11 @@ typedef struct ahead {
 
 static ahead far;
 
-/* When the learning rate has fallen to a fifth nobody hears of the others for a while: how many steps are made then? */
-static int cut_when_low(const asgd_point *point, void *user)
+/* From there on nobody hears of the others for a while: how many steps are made then? */
+static int cut_there(const asgd_point *point, void *user)
 {
     process *p = user;
-    if (point->epochs < 0.8 * EPOCHS || far.later) return 0;
+    if (point->epochs < far.from || far.later) return 0;
     if (!p->was_cut) {
         p->was_cut = true;
         local_cut(p->net, 1);
@@ -204,19 +205,17 @@ static int cut_when_low(const asgd_point *point, void *user)
     return 0;
 }
 
-static void local_steps_hold_to_the_end(void **state)
+/* most: steps of a process. */
+static void goes_no_further(asgd_config c, double part, unsigned most)
 {
-    (void)state;
     asgd_model_ops ops = count_ops;
     ops.self_bytes     = sizeof(counted_model);
     ops.step           = counted_step;
     ops.shape          = hidden_shape;
-    crowd       g;
-    asgd_config c = config(1, ASGD_SHARE_SHARED, 1);
-    c.schedule    = ASGD_LINEAR;
-    c.local_steps = LOCAL_STEPS;
-    c.dead_after  = 60;
-    c.observe     = cut_when_low;
+    crowd g;
+    far          = (ahead){.from = part * EPOCHS};
+    c.dead_after = 60;
+    c.observe    = cut_there;
     crowd_init(&g, 2, &c, 7);
     for (uint32_t i = 0; i < 2; i++) {
         const counted_model self = {{.step_seconds = 1e-4}, &far.steps};
@@ -227,10 +226,26 @@ static void local_steps_hold_to_the_end(void **state)
     run_all(g.p, 2);
     for (uint32_t i = 0; i < 2; i++) ended_with(&g.p[i], ASGD_OK);
     assert_true(far.later > 0);
-    if (far.later - far.at_cut > 2 * 2 * LOCAL_STEPS)
-        fail_msg("2 processes made %u steps without each other, more than twice %d each",
-                 far.later - far.at_cut, LOCAL_STEPS);
+    if (far.later - far.at_cut > 2 * most)
+        fail_msg("2 processes made %u steps without each other, more than %u each",
+                 far.later - far.at_cut, most);
     crowd_free(&g);
+}
+
+static void local_steps_hold_to_the_end(void **state)
+{
+    (void)state;
+    asgd_config c = config(1, ASGD_SHARE_SHARED, 1);
+    c.schedule    = ASGD_LINEAR;
+    c.local_steps = LOCAL_STEPS;
+    goes_no_further(c, 0.8, 2 * LOCAL_STEPS);
+}
+
+/* An eighth of 60, of the last tenth at a constant rate. */
+static void nets_keep_closer_at_the_end(void **state)
+{
+    (void)state;
+    goes_no_further(config(1, ASGD_SHARE_SHARED, 1), 0.95, 60 / 8);
 }
 
 /* ---- a process that is lost ---- */
@@ -412,6 +427,7 @@ int main(void)
         cmocka_unit_test(one_that_diverges_ends_all),
         cmocka_unit_test(a_standstill_is_told_and_its_end),
         cmocka_unit_test(local_steps_hold_to_the_end),
+        cmocka_unit_test(nets_keep_closer_at_the_end),
         cmocka_unit_test(others_make_up_for_a_lost_process),
         cmocka_unit_test(two_sides_leave_one_model),
         cmocka_unit_test(every_rule_learns_the_same_everywhere),
