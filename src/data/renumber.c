@@ -12,6 +12,7 @@
  *
  * Ordering.  Nearly all counts are small, and an array has the features in order already, so a counting
  * sort does it in one pass; what tables hold is sorted by each thread, and merged. */
+#define _GNU_SOURCE
 #include "data/renumber.h"
 
 #include <inttypes.h>
