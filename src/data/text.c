@@ -79,6 +79,8 @@ typedef struct job {
     uint32_t                 threads, pieces; /* pieces: enough for two a thread */
     piece                   *piece;           /* [pieces] */
     asgdi_whole              whole;
+    bool                     tallied; /* entries are ids of the tally; else what the file says */
+    asgdi_tally              tally;
     /* takes the next chunk in order, under the lock; false: no memory.  *done: no more are wanted */
     bool (*each)(struct job *j, piece *p, bool *done);
     const char  *lacks; /* what there was no memory for, for messages */
@@ -136,7 +138,8 @@ static asgd_status parse_line(const job *j, asgdi_text_part *k, const char *p, c
     return j->classes.n && k->rows.n > n ? check_label(j, k) : ASGD_OK;
 }
 
-static void parse_chunk(job *j, asgdi_text_part *k)
+/* By thread t. */
+static void parse_chunk(job *j, uint32_t t, asgdi_text_part *k)
 {
     const char *p = k->begin;
     k->lines      = 0;
@@ -150,7 +153,9 @@ static void parse_chunk(job *j, asgdi_text_part *k)
         p = line + 1;
     }
     asgdi_rows_settle(&k->rows);
-    if (k->rows.no_memory) k->status = ASGD_ENOMEM;
+    if (k->rows.no_memory ||
+        (j->tallied && !asgdi_tally_take(&j->tally, t, k->rows.idx, k->rows.entries)))
+        k->status = ASGD_ENOMEM;
     asgdi_windows_parsed(&j->windows, k->begin, k->end);
 }
 
@@ -221,7 +226,7 @@ static void parse_window(void *ctx, uint32_t k)
         return;
     }
     for (piece *p; (p = take_chunk(j));) {
-        parse_chunk(j, &p->part);
+        parse_chunk(j, k, &p->part);
         put_chunk(j, p);
     }
 }
@@ -348,6 +353,7 @@ static void tidy_up(job *j)
     }
     if (j->f->end && j->setup.self) j->f->end(j->setup.self);
     asgdi_windows_close(&j->windows);
+    asgdi_tally_free(&j->tally);
     asgdi_classes_free(&j->classes);
     asgdi_whole_free(&j->whole);
     json_decref(j->recipe);
@@ -455,7 +461,8 @@ static asgd_status finish_sparse(job *j, asgd_source *s)
     if (!j->setup.hashed && !j->o.rank_features) return finish_plain(j, s, most, any);
     if (!any) return no_features(j);
     uint32_t *key = NULL;
-    ASGD_TRY(asgdi_renumber(&j->whole, most, j->o.threads, j->in->name, &key, &s->schema.features));
+    ASGD_TRY(asgdi_renumber(&j->whole, j->tallied ? &j->tally : NULL, most, j->o.threads,
+                            j->in->name, &key, &s->schema.features));
     return remember(j, s, key, s->schema.features);
 }
 
@@ -487,7 +494,10 @@ static asgd_status parse(job *j, asgd_source *s, uint64_t *text_bytes, uint64_t 
     j->whole.label_sets = j->setup.label_sets;
     j->whole.dense      = j->setup.dense;
     j->each             = append;
-    j->lacks = "its examples; make room for a temporary file in the cache folder, or in TMPDIR";
+    j->lacks   = "its examples; make room for a temporary file in the cache folder, or in TMPDIR";
+    j->tallied = !j->o.encoding && !j->setup.dense && j->setup.hashed;
+    if (j->tallied && !asgdi_tally_init(&j->tally, j->threads))
+        return ASGD_FAIL(ENOMEM, "%s: no memory to read it", j->in->name);
     ASGD_TRY(read_windows(j));
     if (j->whole.n == 0)
         return ASGD_FAIL(EFORMAT, "%s: holds no example; give a file with lines like \"%s\"",
