@@ -8,7 +8,8 @@
  * All threads share one table of ids (linear probing, Fibonacci hashing): a slot is one word, empty or
  * for ever what it is, so a search takes no lock and adding a feature is one exchange.  The table only
  * grows while no thread is in it.  Each thread counts for itself, as frequent features would make their
- * counts a place where all meet.
+ * counts a place where all meet; and in bytes, as most features are rare, and what limits all this is how
+ * many lines can be on their way from memory at once.
  *
  * Invariant: `held` slots at most are in use when all who hold some have added what they may, and that is
  * at most 6 in 10; so every search ends.
@@ -60,7 +61,10 @@ bool asgdi_tally_init(asgdi_tally *t, uint32_t threads)
 
 void asgdi_tally_free(asgdi_tally *t)
 {
-    for (uint32_t k = 0; t->own && k < t->threads; k++) free(t->own[k].count);
+    for (uint32_t k = 0; t->own && k < t->threads; k++) {
+        free(t->own[k].low);
+        free(t->own[k].high);
+    }
     asgdi_free(t->own);
     asgdi_free(t->slot);
     asgdi_free(t->feature);
@@ -121,18 +125,27 @@ static void leave(asgdi_tally *t, uint64_t unused)
     pthread_rwlock_unlock(&t->growing);
 }
 
-/* Counts for all ids that there can be as long as the table does not grow.  Pages that nothing is counted
- * in take no memory. */
+/* *p becomes n elements, of which the first `old` stay.  Pages that nothing is counted in take no memory. */
+static bool lengthen(void *p, size_t old, size_t n, size_t size)
+{
+    void *from, *to = calloc(n, size);
+    if (!to) return false;
+    memcpy(&from, p, sizeof from);
+    if (from) memcpy(to, from, old * size);
+    free(from);
+    memcpy(p, &to, sizeof to);
+    return true;
+}
+
+/* Counts for all ids that there can be as long as the table does not grow. */
 static bool make_counts(const asgdi_tally *t, asgdi_tally_own *o)
 {
     const uint64_t room = id_room(t);
     if (room <= o->room) return true;
-    uint32_t *count = calloc(room, sizeof *count);
-    if (!count) return false;
-    if (o->count) memcpy(count, o->count, o->room * sizeof *count);
-    free(o->count);
-    o->count = count;
-    o->room  = (uint32_t)room;
+    if (!lengthen(&o->low, o->room, room, sizeof *o->low) ||
+        !lengthen(&o->high, o->room, room, sizeof *o->high))
+        return false;
+    o->room = (uint32_t)room;
     return true;
 }
 
@@ -175,11 +188,12 @@ static uint32_t number(asgdi_tally *t, asgdi_tally_own *o, uint32_t *idx, uint32
     return added;
 }
 
-static void count(uint32_t *count, const uint32_t *id, uint32_t n)
+static void count(const asgdi_tally_own *o, const uint32_t *id, uint32_t n)
 {
+    uint8_t *low = o->low;
     for (uint32_t i = 0; i < n; i++) {
-        __builtin_prefetch(&count[id[i + AHEAD < n ? i + AHEAD : i]], 1);
-        count[id[i]] += count[id[i]] < UINT32_MAX;
+        __builtin_prefetch(&low[id[i + AHEAD < n ? i + AHEAD : i]], 1);
+        if (++low[id[i]] == 0) o->high[id[i]] += o->high[id[i]] < UINT32_MAX;
     }
 }
 
@@ -193,7 +207,7 @@ bool asgdi_tally_take(asgdi_tally *t, uint32_t k, uint32_t *idx, uint64_t n)
         const uint32_t added = room ? number(t, o, idx + i, m) : 0;
         leave(t, m - added);
         if (!room) return false;
-        count(o->count, idx + i, m);
+        count(o, idx + i, m);
     }
     return true;
 }
@@ -211,6 +225,6 @@ uint32_t asgdi_tally_count(const asgdi_tally *t, uint32_t id)
 {
     uint64_t n = 0;
     for (uint32_t k = 0; k < t->threads; k++)
-        if (id < t->own[k].room) n += t->own[k].count[id];
+        if (id < t->own[k].room) n += (uint64_t)t->own[k].high[id] << 8 | t->own[k].low[id];
     return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
 }

@@ -9,9 +9,10 @@
 
 /* What a thread counts. */
 typedef struct asgdi_tally_own {
-    _Alignas(ASGDI_LINE) uint32_t *count; /* [room] by id */
-    uint32_t room;
-    uint32_t next, end; /* ids that it may give out */
+    _Alignas(ASGDI_LINE) uint8_t *low; /* [room] by id: what is counted since the last 256 */
+    uint32_t *high;                    /* [room] whole 256s */
+    uint32_t  room;
+    uint32_t  next, end; /* ids that it may give out */
 } asgdi_tally_own;
 
 typedef struct asgdi_tally {
