@@ -289,7 +289,7 @@ static bool targets_ok(const check *c, uint64_t from, uint64_t to)
         wrong |= !(weight[i] >= 0) | !(weight[i] <= FLT_MAX);
     for (uint64_t i = from; c->label_sets && i < to; i++) wrong |= y[i] != 0;
     for (uint64_t i = from; c->classes && !c->label_sets && i < to; i++) {
-        const float z = (y[i] >= 0) & (y[i] < classes) ? y[i] : 0.5f;
+        const float z = ((y[i] >= 0) & (y[i] < classes)) ? y[i] : 0.5f;
         wrong |= (float)(int32_t)z != z;
     }
     for (uint64_t i = from; !c->classes && i < to; i++) wrong |= !(fabsf(y[i]) <= FLT_MAX);

@@ -292,9 +292,13 @@ static void settle_part(void *ctx, uint32_t k)
     size_t          n_room = 0;
     bool            equal  = false;
     uint64_t        from = asgdi_part(w->n, j->parts, k), to = asgdi_part(w->n, j->parts, k + 1);
+    const uint64_t  last = start[to];
     for (uint64_t i = from; i < to; i++) {
         uint64_t b = start[i], n = start[i + 1] - b;
-        for (uint64_t e = b; j->row && e < b + n; e++) idx[e] = j->row[idx[e]];
+        for (uint64_t e = b; j->row && e < b + n; e++) {
+            __builtin_prefetch(&j->row[idx[e + AHEAD < last ? e + AHEAD : e]]);
+            idx[e] = j->row[idx[e]];
+        }
         if (!asgdi_grow((void **)&room, &n_room, 2 * n, sizeof *room)) {
             asgdi_store_relaxed(&j->no_memory, 1);
             break;
