@@ -72,8 +72,12 @@ static inline vf vshift23(vf x)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 23));
 }
 
-/* To 14 bits. */
-#define vrsqrt _mm512_rsqrt14_ps
+/* 14 bits by the processor, 23 by a step of Newton's. */
+static inline vf vrsqrt(vf x)
+{
+    const vf y = _mm512_rsqrt14_ps(x), half = _mm512_mul_ps(_mm512_set1_ps(-0.5f), x);
+    return y * _mm512_fmadd_ps(half, y * y, _mm512_set1_ps(1.5f));
+}
 
 /* Rows of cells of four floats become columns. */
 static inline __attribute__((always_inline)) void vcells(vf x[4])
