@@ -122,6 +122,7 @@ static size_t lay_out(asgdk_ffm *p, unsigned char *memory, uint32_t fields, uint
     p->local    = take(memory, &at, f, sizeof *p->local);
     p->of_field = take(memory, &at, f, sizeof *p->of_field);
     p->x        = take(memory, &at, pad + 16, sizeof *p->x);
+    p->ahead    = take(memory, &at, f, sizeof *p->ahead);
     for (uint32_t i = 0; memory && i < ASGDK_CELLS; i++) p->row[f + i] = p->sum + (f + 1) * pad;
     return at;
 }

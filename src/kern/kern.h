@@ -80,6 +80,10 @@ typedef struct asgdk_ffm {
     float   **local;    /* [fields] */
     uint32_t *of_field; /* [fields] its entry */
     float    *x;        /* [pad + 16] its value, for every float of its cell */
+    /* rows of the example to come that no cache near has, which a whole example's emission asks for, a few lines
+     * at a time */
+    const float **ahead; /* [fields] */
+    uint32_t      n_ahead;
 } asgdk_ffm;
 /* Bytes that one takes, arrays included, a multiple of 64; and lays it out in that much zeroed memory. */
 size_t       asgdk_ffm_bytes(uint32_t fields, uint32_t cell);

@@ -67,6 +67,7 @@ static inline vf vshift23(vf x)
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 23));
 }
 
+#define vrsqrt_rough _mm256_rsqrt_ps
 /* 12 bits by the processor, 23 by a step of Newton's: a root and a division take half as long again. */
 static inline vf vrsqrt(vf x)
 {

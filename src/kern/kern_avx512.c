@@ -72,6 +72,7 @@ static inline vf vshift23(vf x)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 23));
 }
 
+#define vrsqrt_rough _mm512_rsqrt14_ps
 /* 14 bits by the processor, 23 by a step of Newton's. */
 static inline vf vrsqrt(vf x)
 {

@@ -2,7 +2,7 @@
  *
  *   KERN_TABLE, KERN_NAME   the variant's table and name
  *   vf, VW                  a vector of VW floats (VW divides 16); + - * / work on it
- *   vset vload vstore vfma vsqrt vrsqrt vmin vmax vshift23, vloadn vstoren vfirst (first m lanes)
+ *   vset vload vstore vfma vsqrt vrsqrt vrsqrt_rough vmin vmax vshift23, vloadn vstoren vfirst (first m lanes)
  *   VBUILD(F)               the vector F(0), F(1) ... F(VW-1)
  *   sfma                    fused multiply-add of scalars
  *   vsum                    the sum of all lanes, in any order

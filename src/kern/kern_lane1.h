@@ -43,6 +43,7 @@ static inline vf vrsqrt(vf x)
 {
     return 1 / sqrtf(x);
 }
+#define vrsqrt_rough vrsqrt
 /* min and max with the data second: a NaN there comes through. */
 static inline vf vmax(vf a, vf x)
 {

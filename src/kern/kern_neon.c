@@ -58,6 +58,8 @@ static inline vf vrsqrt(vf x)
     return vmulq_f32(y, vrsqrtsq_f32(vmulq_f32(x, y), y));
 }
 
+#define vrsqrt_rough vrsqrt /* 8 bits are too few */
+
 /* Rows of cells of four floats become columns: a cell is a vector. */
 static inline void vcells(vf *x)
 {

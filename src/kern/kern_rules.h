@@ -24,6 +24,7 @@
 typedef struct consts {
     vf   lr, beta1, beta2, rest1, rest2, eps, l1, l2, correct1, correct2;
     bool shrink;
+    bool rough; /* reciprocal roots as the processor estimates them */
 } consts;
 
 /* One vector of parameters: w, the merged slots a and b, the local slot l. */
@@ -56,6 +57,12 @@ INLINE vf shrink(vf x, vf by)
     return vmax(zero, x - by) - vmax(zero, -x - by);
 }
 
+/* 1 / sqrt(x) */
+INLINE vf inverse_root(vf x, const consts *c)
+{
+    return c->rough ? vrsqrt_rough(x) : vrsqrt(x);
+}
+
 INLINE vf at_least_tiny(vf divisor)
 {
     return vmax(vset(FLT_MIN), divisor);
@@ -85,7 +92,7 @@ INLINE state adagrad(state s, vf g, const consts *c)
 {
     g   = vfma(c->l2, s.w, g);
     s.a = vfma(g, g, s.a);
-    s.w = move(s.w, c->lr * vrsqrt(s.a + c->eps), g, c);
+    s.w = move(s.w, c->lr * inverse_root(s.a + c->eps, c), g, c);
     return s;
 }
 
@@ -93,7 +100,7 @@ INLINE state rmsprop(state s, vf g, const consts *c)
 {
     g   = vfma(c->l2, s.w, g);
     s.a = vfma(c->beta1, s.a, c->rest1 * g * g);
-    s.w = move(s.w, c->lr * vrsqrt(s.a + c->eps), g, c);
+    s.w = move(s.w, c->lr * inverse_root(s.a + c->eps, c), g, c);
     return s;
 }
 

@@ -14,6 +14,8 @@ enum {
     ENTRIES_HELD = 64, /* entries of an example that are kept; longer ones are read twice */
     LINEAR_AHEAD = 4,  /* examples between the prefetch of rows and their use */
     FFM_AHEAD    = 2,  /* whose examples take longer */
+    FFM_FAR =
+        16, /* rows of ffm from so many times the nearest on are not in the second cache either */
 };
 
 /* w and the first slot of the rows idx[0..m) of two floats; other lanes are anything. */
@@ -164,6 +166,15 @@ INLINE void ask(const asgd_view *t, uint32_t n, const uint32_t *idx, uint32_t ne
     while (n > 0 && idx[n - 1] >= near) __builtin_prefetch(row_at(t, idx[--n]), 1);
 }
 
+/* Leaves the rest of those rows that are far away to be asked for while the example before it is at work. */
+INLINE void ask_later(const asgd_view *t, uint32_t n, const uint32_t *idx, uint32_t near,
+                      asgdk_ffm *p)
+{
+    uint32_t k = 0;
+    while (n > 0 && k < p->fields && idx[n - 1] >= near) p->ahead[k++] = row_at(t, idx[--n]);
+    p->n_ahead = k;
+}
+
 /* xs */
 INLINE float scale_of(uint32_t n, const float *val)
 {
@@ -189,6 +200,12 @@ INLINE void steps(rule_step *f, int merged, int local_slots, bool together, inte
             const uint32_t *idx = j->idx + j->begin[i + far], m = j->len[i + far];
             ask(&t, m, idx, j->near);
             if (kind != NONE) ask(&j->v, m, idx, j->v_near);
+        }
+        if (kind == FFM) {
+            j->ffm->n_ahead = 0;
+            if (i + 1 < n)
+                ask_later(&j->v, j->len[i + 1], j->idx + j->begin[i + 1], FFM_FAR * j->v_near,
+                          j->ffm);
         }
         const uint64_t  at  = j->begin[i];
         const uint32_t *idx = j->idx + at, m = j->len[i];

@@ -42,24 +42,30 @@ static float quarter(void)
     return (float)(1 + draw_below(8)) / 4 * (draw_below(2) ? 1 : -1);
 }
 
-static bool close_to(double x, double want, double scale)
+/* rough: what the processor's estimate of a reciprocal root, 12 bits of it, makes of a step of rmsprop. */
+static bool close_to(double x, double want, double scale, bool rough)
 {
-    return fabs(x - want) <= 2e-5 * scale + 1e-30;
+    return fabs(x - want) <= 2e-5 * scale + (rough ? 6e-5 : 1e-30);
+}
+
+static bool has_rough_steps(asgd_rule_kind kind)
+{
+    return kind == ASGD_RULE_adagrad || kind == ASGD_RULE_rmsprop;
 }
 
 /* The rows of two tables, and the local slots that go with them, after an emission. */
 static void compare(const char *what, const table *t, const float *lt, const table *u,
-                    const float *lu)
+                    const float *lu, bool rough)
 {
     for (uint32_t r = 0; r < t->rows; r++) {
         for (size_t c = 0; c < t->view.stride; c++) {
             const double x = table_row(t, r)[c], want = table_row(u, r)[c];
-            CHECK(close_to(x, want, 1 + fabs(want)), "%s: row %u at %zu: %g, not %g", what, r, c, x,
-                  want);
+            CHECK(close_to(x, want, 1 + fabs(want), rough && c < t->pad),
+                  "%s: row %u at %zu: %g, not %g", what, r, c, x, want);
         }
         for (uint32_t c = 0; c < t->pad; c++) {
             const double x = lt[r * t->pad + c], want = lu[r * t->pad + c];
-            CHECK(close_to(x, want, 1 + fabs(want)), "%s: row %u local %u", what, r, c);
+            CHECK(close_to(x, want, 1 + fabs(want), false), "%s: row %u local %u", what, r, c);
         }
     }
 }
@@ -169,7 +175,7 @@ static void check_fm(const asgd_kern *k, asgd_rule_kind kind, uint32_t pad, uint
     }
     snprintf(what, sizeof what, "%s fm rule %d pad %u n %u own %u", k->name, (int)kind, pad, n,
              n_own);
-    compare(what, &x.t, x.local, &u, lu);
+    compare(what, &x.t, x.local, &u, lu, has_rough_steps(kind));
     for (uint32_t r = 0; r < ROWS; r++)
         for (size_t c = 0; c < x.t.view.stride; c++)
             CHECK(c % pad < x.dim || table_row(&x.t, r)[c] == 0, "%s: padding", what);
@@ -343,7 +349,7 @@ static void check_ffm(const asgd_kern *k, asgd_rule_kind kind, ffm_case *x, floa
     ffm_change(k, kind, x, &was, &u, lu, slope, &p);
     snprintf(what, sizeof what, "%s ffm rule %d, %u fields of %u, n %u", k->name, (int)kind,
              x->fields, x->cell, x->n);
-    compare(what, &x->t, x->local, &u, lu);
+    compare(what, &x->t, x->local, &u, lu, has_rough_steps(kind));
     for (uint32_t r = 0; r < FFM_ROWS; r++)
         for (size_t c = 0; c < x->t.view.stride; c++)
             CHECK(c % pad < x->dim || table_row(&x->t, r)[c] == 0, "%s: padding", what);

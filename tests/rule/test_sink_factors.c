@@ -240,10 +240,13 @@ static void check_flush(machine m, const asgd_kern *k, asgd_rule rule)
         asgdi_sink_flush(&b->s, 1);
         assert_int_equal(b->s.n_touched[1], 0);
     }
-    const asgdi_table *t = &a->p.table[1];
+    /* three long steps; where applied at once, roots are estimates of 12 bits */
+    const bool         rough = rule.kind == ASGD_RULE_adagrad || rule.kind == ASGD_RULE_rmsprop;
+    const asgdi_table *t     = &a->p.table[1];
     for (uint32_t r = 0; r < ROWS; r++) {
         for (size_t c = 0; c < t->stride; c++)
-            if (!near(row(a, r)[c], row(b, r)[c]))
+            if (fabs((double)row(a, r)[c] - (double)row(b, r)[c]) >
+                2e-5 * (1 + fabs((double)row(b, r)[c])) + (rough ? 2e-3 : 0))
                 fail_msg("%s %u, %s, %s: row %u at %zu: %g, not %g", m.name, m.dim, k->name,
                          asgd_rule_name(rule.kind), r, c, (double)row(a, r)[c],
                          (double)row(b, r)[c]);
