@@ -14,8 +14,8 @@ usage: ratings.py speed|target|text|quality|hogwild|ranking|rivals [--asgd PROGR
            grid; both models are measured by asgd eval
 
 LIBMF is built by you, outside; --libmf names the folder of mf-train.  It does not tell its training time, so
-that of a pass is the difference between long and short runs of the program, without validation.  Data are looked for in
-the folder that ASGD_DATA names, and are unpacked into the work folder.  Nothing else should run meanwhile.
+that of a pass is the time between two of the lines that it prints, without validation.  Data are looked for in the folder
+that ASGD_DATA names, and are unpacked into the work folder.  Nothing else should run meanwhile.
 """
 import argparse
 import gzip
@@ -75,14 +75,23 @@ def asgd(o, *options):
     return json.loads(out), wall
 
 
-def libmf(o, k, threads, passes, train, *more):
-    return run([os.path.join(o.libmf, "mf-train"), "-s", threads, "-k", k, "-t", passes, "-l2", "0.05", "-r", "0.1", *more,
-                train, "libmf.model"], o.work)
+def libmf_command(o, k, threads, passes, train, *more):
+    return [os.path.join(o.libmf, "mf-train"), "-s", threads, "-k", k, "-t", passes, "-l2", "0.05", "-r", "0.1", *more, train,
+            "libmf.model"]
 
 
-def libmf_pass(o, k, threads, train, few, many):
-    short = min(libmf(o, k, threads, few, train)[0] for _ in range(2))
-    return (libmf(o, k, threads, many, train)[0] - short) / (many - few)
+def libmf(o, *job):
+    return run(libmf_command(o, *job), o.work)
+
+
+def libmf_pass(o, k, threads, train, passes):
+    """The median of the times between the lines that it prints, one a pass; the first pass is another (8 factors only)."""
+    command = [str(c) for c in libmf_command(o, k, threads, passes, train)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=o.work) as p:
+        ends = [time.monotonic() for line in p.stdout if line.split()[:1] and line.split()[0].isdigit()]
+    if p.returncode != 0:
+        sys.exit(" ".join(command))
+    return statistics.median(b - a for a, b in zip(ends, ends[1:]))
 
 
 def millions(values):
@@ -92,17 +101,17 @@ def millions(values):
 
 def speed(o):
     print("| data | k | threads | asgd, ratings/s | LIBMF, ratings/s | ratio |\n|---|---|---|---|---|---|")
-    for name, few, many in (("ml1m", 2, 22), (f"large{o.copies}", 1, 4)):
+    for name, passes, theirs_passes in (("ml1m", 40, 22), (f"large{o.copies}", 5, 4)):
         n = sum(1 for _ in open(os.path.join(o.work, f"{name}.train")))
         for k in (32, 128):
             for threads in (1, 2):
                 ours, theirs = [], []
                 for _ in range(o.runs): # in turn, as the machine's speed changes
                     r, _ = asgd(o, "mf", "--train", f"{name}.train", "--k", k, "--workers", threads, "--epochs",
-                                40 if name == "ml1m" else 5)
+                                passes)
                     ours.append(r["examples_per_second"])
                     if o.libmf:
-                        theirs.append(n / libmf_pass(o, k, threads, f"{name}.train", few, many))
+                        theirs.append(n / libmf_pass(o, k, threads, f"{name}.train", theirs_passes))
                 ratio = f"{statistics.median(a / b for a, b in zip(ours, theirs)):.1f}" if theirs else "-"
                 print(f"| {name} | {k} | {threads} | {millions(ours)} | {millions(theirs) if theirs else '-'} | {ratio} |",
                       flush=True)
@@ -122,7 +131,7 @@ def target(o):
                 out = libmf(o, k, threads, 40, "ml1m.train", "-p", "ml1m.test")[1]
                 passes = [(float(m[2]), int(m[1]) + 1) for m in re.finditer(r"^\s*(\d+)\s+\S+\s+(\S+)\s+\S+\s*$", out, re.M)]
                 best = min(passes)
-                theirs.append(best[1] * libmf_pass(o, k, threads, "ml1m.train", 2, 22))
+                theirs.append(best[1] * libmf_pass(o, k, threads, "ml1m.train", 22))
                 for name, options in (("defaults", []), ("short", SHORT)):
                     r, _ = asgd(o, "mf", "--train", "ml1m.train", "--valid", "ml1m.test", "--k", k, "--workers", threads,
                                 "--target", f"rmse={best[0]}", *options)

@@ -207,11 +207,11 @@ const opt_spec opt_table[] = {
          "updates of a process between exchanges; with --mode sync all wait for each other then; "
          "auto: sync as few as hide the network, else as often as is cheap",
      .low = 1, .high = 1e9, .word = "auto"},
-    {"merging", PROCESSES, CMD_TRAIN, OPT_CHOICE, AT(merging), .arg = "NAME", .fallback = "auto",
-     .help    = "delta: what processes have learnt is added up; mean: averaged; elastic: they draw "
-                "each other to a centre; auto: delta, or mean for sync with --local-steps and "
-                "for --outer-momentum",
-     .choices = "auto,delta,mean,elastic"},
+    {"merging", PROCESSES, CMD_TRAIN, OPT_TEXT, AT(merging), .arg = "NAME,TABLE=NAME,...",
+     .fallback = "auto",
+     .help = "delta: what processes have learnt is added up; mean: averaged; elastic: they draw "
+             "each other to a centre; auto: delta, or mean for sync with --local-steps and "
+             "for --outer-momentum; TABLE=NAME: of one of the model's tables"},
     {"compress", PROCESSES, CMD_TRAIN, OPT_CHOICE, AT(compress), .arg = "NAME", .fallback = "none",
      .help = "what is sent: floats of 32 bits (none), 16 or 8 bits, the largest tenth (topk); the "
              "rest is sent later; auto: 8 bits where the network is slow, else none",

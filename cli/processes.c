@@ -65,6 +65,17 @@ uint32_t processes_cores(void)
     return here > 1 ? (cores > here ? cores / here : 1) : cores;
 }
 
+/* NAME, of all tables, and TABLE=NAME of single ones, with commas in between. */
+static void merging(asgd_config *c, const char *text)
+{
+    char         name[16];
+    const size_t length = text ? strcspn(text, ",") : 0;
+    if (!text) return;
+    snprintf(name, sizeof name, "%.*s", (int)length, text);
+    if (asgd_merging_parse(name, &c->merging)) text += length + (text[length] == ',');
+    c->table_merging = text; /* looked at when the tables are known */
+}
+
 void processes_config(asgd_config *c, const cli_options *o, asgd_group *g)
 {
     c->group          = g;
@@ -77,6 +88,6 @@ void processes_config(asgd_config *c, const cli_options *o, asgd_group *g)
     c->outer_momentum = o->outer_momentum;
     if (o->guard && strcmp(o->guard, "on") == 0) c->guard = ASGD_GUARD_ON;
     if (o->guard && strcmp(o->guard, "off") == 0) c->guard = ASGD_GUARD_OFF;
-    if (o->merging) asgd_merging_parse(o->merging, &c->merging);
+    merging(c, o->merging);
     if (o->compress) asgd_compress_parse(o->compress, &c->compress);
 }

@@ -275,7 +275,7 @@ static int run(const cli_options *o, training *t)
     if (code != CLI_OK) return code;
 
     run_config(&c, o, &t->data);
-    if (t->group) processes_config(&c, o, t->group);
+    processes_config(&c, o, t->group);
     c.mode      = early.mode;
     c.workers   = early.workers;
     c.backup    = early.backup;

@@ -620,8 +620,10 @@ typedef struct asgd_config {
     uint64_t    max_lag; /* async: updates that a process may be ahead of the slowest; 0: any */
     /* updates between exchanges; 0: sync 1, async as often as is cheap; ASGD_STEPS_AUTO: sync as few as hide the
      * network behind computing, within what quality bears; async the same as 0 */
-    uint32_t      local_steps;
-    asgd_merging  merging;
+    uint32_t     local_steps;
+    asgd_merging merging;
+    /* "TABLE=NAME,...": of single tables, by name (asgd_table), otherwise than `merging`; NULL: none */
+    const char   *table_merging;
     asgd_compress compress;
     /* deltas staler than so many times the usual are dropped; 0: never.  Which process gets which examples is left to
      * chance, so no kind of example is dropped more than others */

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,7 +213,12 @@ typedef struct check {
     uint32_t       features, fields, classes, parts;
     bool           only_sum, label_sets;
     asgdi_u64      sum;
-    asgdi_u32      bad;
+    asgdi_u32      bad, next; /* next: the part to be done next */
+
+    /* where the file has an encoding, or one is given */
+    const header      *h;
+    const asgdi_cache *cache;
+    asgd_encoding     *encoding;
 } check;
 
 static uint64_t blocks(uint64_t bytes)
@@ -236,17 +242,31 @@ static uint64_t sum_part(const check *c, uint32_t k)
     return sum;
 }
 
-static bool entries_ok(const check *c, const uint64_t *start, uint64_t i)
+/* Entries of examples from..to-1: indices rise in each example and are below `features`, as fields are below
+ * `fields`.  Loops over examples would be short ones; here all entries are one loop, which finds how
+ * often indices do not rise, and that may be only from one example to the next. */
+static bool entries_ok(const check *c, const uint64_t *start, uint64_t from, uint64_t to)
 {
     const uint32_t *idx   = (const void *)c->section[IDX];
     const uint16_t *field = (const void *)c->section[FIELD];
-    uint64_t        a = start[i], b = start[i + 1];
+    const uint64_t  a = start[from], b = start[to];
     uint32_t        wrong = 0; /* no early way out: the loops are then as fast as memory */
-    if (a > b || b > c->nonzeros || b - a > c->features) return false;
-    if (b > a && idx[b - 1] >= c->features) return false;
-    for (uint64_t j = a + 1; j < b; j++) wrong |= idx[j] <= idx[j - 1];
+    for (uint64_t i = from; i < to; i++) wrong |= start[i] > start[i + 1];
+    if (wrong || b > c->nonzeros) return false;
+    if (a == b) return true;
+    uint64_t falls = 0, between = 0;
+    uint32_t most = idx[a];
+    for (uint64_t j = a + 1; j < b; j++) {
+        falls += idx[j] <= idx[j - 1];
+        most = idx[j] > most ? idx[j] : most;
+    }
+    for (uint64_t i = from; i < to; i++) {
+        const uint64_t s =
+            start[i] > a ? start[i] : a + 1; /* of the first example: it is not counted */
+        between += (start[i] > a) & (start[i] < start[i + 1]) & (idx[s < b ? s : a] <= idx[s - 1]);
+    }
     for (uint64_t j = a; field && j < b; j++) wrong |= field[j] >= c->fields;
-    return !wrong;
+    return !wrong && falls == between && most < c->features;
 }
 
 static bool labels_ok(const check *c, const uint64_t *start, uint64_t i)
@@ -260,31 +280,77 @@ static bool labels_ok(const check *c, const uint64_t *start, uint64_t i)
     return true;
 }
 
+static bool targets_ok(const check *c, uint64_t from, uint64_t to)
+{
+    const float *y = (const void *)c->section[Y], *weight = (const void *)c->section[WEIGHT];
+    const float  classes = (float)c->classes;
+    uint32_t     wrong   = 0;
+    for (uint64_t i = from; weight && i < to; i++)
+        wrong |= !(weight[i] >= 0) | !(weight[i] <= FLT_MAX);
+    for (uint64_t i = from; c->label_sets && i < to; i++) wrong |= y[i] != 0;
+    for (uint64_t i = from; c->classes && !c->label_sets && i < to; i++) {
+        const float z = ((y[i] >= 0) & (y[i] < classes)) ? y[i] : 0.5f;
+        wrong |= (float)(int32_t)z != z;
+    }
+    for (uint64_t i = from; !c->classes && i < to; i++) wrong |= !(fabsf(y[i]) <= FLT_MAX);
+    return !wrong;
+}
+
 static bool examples_ok(const check *c, uint64_t from, uint64_t to)
 {
+    enum { SOME = 1024 }; /* examples that stay in the cache from one loop to the next */
     const uint64_t *start       = (const void *)c->section[START];
     const uint64_t *label_start = (const void *)c->section[LABEL_START];
-    const float    *y = (const void *)c->section[Y], *weight = (const void *)c->section[WEIGHT];
-    for (uint64_t i = from; i < to; i++) {
-        if (!isfinite(y[i])) return false;
-        if (c->label_sets
-                ? y[i] != 0
-                : c->classes && !(y[i] >= 0 && y[i] < (float)c->classes && y[i] == floorf(y[i])))
-            return false;
-        if (weight && !(isfinite(weight[i]) && weight[i] >= 0)) return false;
-        if (start && !entries_ok(c, start, i)) return false;
-        if (label_start && !labels_ok(c, label_start, i)) return false;
+    for (uint64_t i = from, n; i < to; i += n) {
+        n = to - i < SOME ? to - i : SOME;
+        if (!targets_ok(c, i, i + n)) return false;
+        if (start && !entries_ok(c, start, i, i + n)) return false;
+        for (uint64_t l = i; label_start && l < i + n; l++)
+            if (!labels_ok(c, label_start, l)) return false;
     }
     return true;
 }
 
-static void check_part(void *ctx, uint32_t k)
+/* The encoding: the one given, or the file's own; neither: none. */
+static bool get_encoding(check *c)
+{
+    const header *h = c->h;
+    if (c->cache->encoding) {
+        const asgd_encoding *e = c->cache->encoding;
+        return !(h->flags & ENCODED) && h->features == e->rows &&
+               (h->fields == 0 || h->fields == e->fields) &&
+               asgdi_encoding_copy(&c->encoding, e) == ASGD_OK;
+    }
+    if (!(h->flags & ENCODED)) return true;
+    char *recipe = asgdi_calloc(h->recipe_bytes + 1, 1);
+    bool  ok     = recipe != NULL;
+    if (ok && h->recipe_bytes) memcpy(recipe, c->section[RECIPE], h->recipe_bytes);
+    ok = ok && strlen(recipe) == h->recipe_bytes &&
+         asgdi_encoding_new(&c->encoding, (const void *)c->section[KEYS], h->features, h->fields,
+                            recipe) == ASGD_OK;
+    asgdi_free(recipe);
+    return ok;
+}
+
+/* Threads take one part after another: they seldom all have a core to themselves. */
+static void check_parts(void *ctx, uint32_t thread)
 {
     check *c = ctx;
-    asgdi_add_relaxed(&c->sum, sum_part(c, k));
-    if (!c->only_sum && !examples_ok(c, asgdi_part(c->examples, c->parts, k),
-                                     asgdi_part(c->examples, c->parts, k + 1)))
-        asgdi_store_relaxed(&c->bad, 1);
+    if (thread == 0 && c->h && !get_encoding(c)) asgdi_store_relaxed(&c->bad, 1);
+    for (uint32_t k; (k = asgdi_add_relaxed(&c->next, 1)) < c->parts;) {
+        asgdi_add_relaxed(&c->sum, sum_part(c, k));
+        if (!c->only_sum && !examples_ok(c, asgdi_part(c->examples, c->parts, k),
+                                         asgdi_part(c->examples, c->parts, k + 1)))
+            asgdi_store_relaxed(&c->bad, 1);
+    }
+}
+
+static void run_checks(check *c, uint32_t threads, uint64_t bytes)
+{
+    enum { PARTS = 8 }; /* for a thread */
+    threads  = asgdi_parts(threads, bytes, BLOCK);
+    c->parts = PARTS * threads;
+    asgdi_parallel(threads, check_parts, c);
 }
 
 static uint64_t sum_sections(const void *const section[SECTIONS], const uint64_t bytes[SECTIONS])
@@ -296,8 +362,7 @@ static uint64_t sum_sections(const void *const section[SECTIONS], const uint64_t
         c.bytes[i]   = bytes[i];
         all += bytes[i];
     }
-    c.parts = asgdi_parts(0, all, BLOCK);
-    asgdi_parallel(c.parts, check_part, &c);
+    run_checks(&c, 0, all);
     return asgdi_load_relaxed(&c.sum);
 }
 
@@ -314,26 +379,6 @@ static bool find_sections(const uint8_t *map, uint64_t size, const uint64_t byte
         at += padded(bytes[i]);
     }
     return at == size;
-}
-
-/* The encoding: the one given, or the file's own; neither: none. */
-static bool get_encoding(asgd_source *s, const header *h, const void *const section[SECTIONS],
-                         const asgdi_cache *c)
-{
-    if (c->encoding) {
-        const asgd_encoding *e = c->encoding;
-        return !(h->flags & ENCODED) && h->features == e->rows &&
-               (h->fields == 0 || h->fields == e->fields) &&
-               asgdi_encoding_copy(&s->encoding, e) == ASGD_OK;
-    }
-    if (!(h->flags & ENCODED)) return true;
-    char *recipe = asgdi_calloc(h->recipe_bytes + 1, 1);
-    bool  ok     = recipe != NULL;
-    if (ok && h->recipe_bytes) memcpy(recipe, section[RECIPE], h->recipe_bytes);
-    ok = ok && strlen(recipe) == h->recipe_bytes &&
-         asgdi_encoding_new(&s->encoding, section[KEYS], h->features, h->fields, recipe) == ASGD_OK;
-    asgdi_free(recipe);
-    return ok;
 }
 
 static bool header_ok(const header *h, const asgdi_cache *c, uint64_t bytes[SECTIONS])
@@ -361,17 +406,20 @@ bool asgdi_cache_attach(asgd_source *s, const uint8_t *map, uint64_t size, const
                .features   = h.features,
                .fields     = h.fields,
                .classes    = h.classes,
-               .label_sets = h.flags & LABEL_SETS};
+               .label_sets = h.flags & LABEL_SETS,
+               .h          = &h,
+               .cache      = c};
     memcpy(k.bytes, bytes, sizeof bytes);
     for (int i = 0; i < SECTIONS; i++) k.section[i] = section[i];
     const uint64_t *start = section[START], *label_start = section[LABEL_START];
     if (start && (start[0] != 0 || start[h.examples] != h.nonzeros)) return false;
     if (label_start && (label_start[0] != 0 || label_start[h.examples] != h.labels)) return false;
-    k.parts = asgdi_parts(threads, size, BLOCK);
-    asgdi_parallel(k.parts, check_part, &k);
-    if (asgdi_load_relaxed(&k.bad) || asgdi_load_relaxed(&k.sum) != h.content_sum) return false;
-    if (!get_encoding(s, &h, section, c)) return false;
-
+    run_checks(&k, threads, size);
+    if (asgdi_load_relaxed(&k.bad) || asgdi_load_relaxed(&k.sum) != h.content_sum) {
+        asgdi_encoding_free(k.encoding);
+        return false;
+    }
+    s->encoding    = k.encoding;
     s->schema      = (asgd_schema){.examples   = h.examples,
                                    .features   = h.features,
                                    .classes    = h.classes,

@@ -27,7 +27,7 @@
 
 #define LIMIT_MAX (UINT64_C(64) << 30)
 #define WINDOW_MAX (UINT64_C(1) << 30)
-enum { CHUNK = 1 << 17, WINDOW_LOG_MAX = 30, WINDOW = 4 << 20 };
+enum { CHUNK = 1 << 17, WINDOW_LOG_MAX = 30, WINDOW = 512 << 10 };
 
 typedef enum kind { PLAIN, GZ, XZ, BZ2, ZST } kind;
 static const char *const kind_name[] = {"plain", "gzip", "xz", "bzip2", "zstd"};

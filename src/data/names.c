@@ -2,7 +2,7 @@
  *
  * Formats whose features are numbers need no text for it.  Others hash names, so the text is parsed
  * once more and the first name found for each feature is kept: the first in the file, whatever the
- * number of threads, as each collects its own part's and the parts are put together in order. */
+ * number of threads, as each collects its own chunk's and the chunks are put together in order. */
 #include "data/names.h"
 
 #include <inttypes.h>

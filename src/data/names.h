@@ -4,7 +4,7 @@
 
 #include "data/text.h"
 
-/* One a thread; all share the encoding that holds the wanted features. */
+/* One a chunk in hand; all share the encoding that holds the wanted features. */
 struct asgdi_names {
     const asgd_encoding *wanted; /* its rows are places in `found` */
     char               **found;  /* [wanted->rows], NULL: not yet */

@@ -1,16 +1,21 @@
 /* text.c -- what the text formats share.
  *
- * Text comes in windows of whole lines.  A window is cut at line ends into one part per thread; a
- * part that meets an error stops there, and all parts before the first such part are whole, so the
- * line of its error is their lines plus its own: the message is the same for any number of threads
- * and windows.  A part's rows are appended to the arrays of the whole and their memory is used again,
- * so text of any length, or a stream, is read with the memory that the arrays take.
+ * Text comes in windows of whole lines: all of a plain file, or what was decoded last.  Threads take one
+ * chunk of whole lines after another from it, parse it into a part of their own, and put the part's rows
+ * where they belong in the arrays of the whole.  Where that is, is known when all chunks before it are
+ * parsed; a thread that finds one of them missing leaves its part to whoever parses that, and goes on
+ * with the next chunk, so that nobody waits as long as there are parts.  A chunk that meets an error
+ * stops there, and all chunks before the first such one are whole, so the line of its error is their
+ * lines plus its own: the message is the same for any number of threads and chunks.  Parts are used
+ * again, so text of any length, or a stream, is read with the memory that the arrays take.
  *
  * Labels that a trained model does not know are found here, while the line is at hand; other labels
  * can be numbered only when all are known. */
+#define _GNU_SOURCE
 #include "data/text.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +31,10 @@
 #include "data/renumber.h"
 #include "data/window.h"
 
-enum { GRAIN = 1 << 18 }; /* bytes of text worth a thread */
+enum {
+    GRAIN  = 1 << 18, /* bytes of text worth a thread */
+    CHUNKS = 8,       /* of a window of a stream, for each thread */
+};
 
 asgd_status asgdi_text_fail(asgdi_text_part *part, const char *format, ...)
 {
@@ -52,6 +60,14 @@ asgdi_shown asgdi_show(const char *p, const char *end)
 
 /* ---- reading ---- */
 
+/* A chunk in hand, or parsed and not yet in its place. */
+typedef struct piece {
+    asgdi_text_part part;
+    uint64_t        chunk;
+    double          share; /* of the text that is done with it */
+    asgdi_place     place;
+} piece;
+
 typedef struct job {
     const asgdi_text_format *f;
     asgdi_input             *in;
@@ -60,10 +76,34 @@ typedef struct job {
     json_t                  *recipe; /* of o.encoding */
     asgdi_classes            classes;
     asgdi_windows            windows;
-    uint32_t                 threads, parts; /* at most; in this window */
-    asgdi_text_part         *part;           /* [threads] */
-    uint64_t                 line;           /* number of the window's first */
+    uint32_t                 threads, pieces; /* pieces: enough for two a thread */
+    piece                   *piece;           /* [pieces] */
     asgdi_whole              whole;
+    bool                     tallied; /* entries are ids of the tally; else what the file says */
+    asgdi_tally              tally;
+    /* takes the next chunk in order, under the lock; false: no memory.  *done: no more are wanted */
+    bool (*each)(struct job *j, piece *p, bool *done);
+    const char  *lacks; /* what there was no memory for, for messages */
+    asgdi_names *names; /* wanted; NULL: examples are */
+
+    /* of the window */
+    const char *begin, *end;
+    double      share, share_end; /* of all text, before it and with it */
+    size_t      chunk_bytes;
+    uint32_t    crew; /* threads at work */
+
+    bool            locks;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t  idled;
+    const char     *at;         /* chunks not yet taken */
+    uint64_t        next, turn; /* number of the next chunk to take, and to put in place */
+    piece         **parsed;     /* [pieces] by chunk % pieces; NULL: not yet */
+    piece         **idle;       /* [idles] */
+    uint32_t        idles;
+    uint64_t        line; /* number of chunk `turn`'s first */
+    bool            done;
+    asgd_status     status;
+    const piece    *bad; /* where status comes from; NULL: no memory */
 } job;
 
 /* Class numbers for labels, where the model's are given. */
@@ -98,15 +138,13 @@ static asgd_status parse_line(const job *j, asgdi_text_part *k, const char *p, c
     return j->classes.n && k->rows.n > n ? check_label(j, k) : ASGD_OK;
 }
 
-static void parse_part(void *ctx, uint32_t i)
+/* By thread t. */
+static void parse_chunk(job *j, uint32_t t, asgdi_text_part *k)
 {
-    job *j = ctx;
-    if (i == j->parts) { /* meanwhile */
-        asgdi_windows_ahead(&j->windows);
-        return;
-    }
-    asgdi_text_part *k = &j->part[i];
-    const char      *p = k->begin;
+    const char *p = k->begin;
+    k->lines      = 0;
+    k->status     = ASGD_OK;
+    asgdi_rows_clear(&k->rows);
     while (p < k->end) {
         const char *line = asgdi_line_end(p, k->end);
         k->status        = parse_line(j, k, p, line);
@@ -115,58 +153,109 @@ static void parse_part(void *ctx, uint32_t i)
         p = line + 1;
     }
     asgdi_rows_settle(&k->rows);
-    if (k->rows.no_memory) k->status = ASGD_ENOMEM;
+    if (k->rows.no_memory ||
+        (j->tallied && !asgdi_tally_take(&j->tally, t, k->rows.idx, k->rows.entries)))
+        k->status = ASGD_ENOMEM;
+    asgdi_windows_parsed(&j->windows, k->begin, k->end);
 }
 
-static void cut(job *j, const char *begin, const char *end)
+/* NULL: there is no more to do. */
+static piece *take_chunk(job *j)
 {
-    uint32_t parts = asgdi_parts(j->o.threads, (uint64_t)(end - begin), GRAIN);
-    if (parts > j->threads) parts = j->threads;
-    j->parts = 0;
-    for (uint32_t i = 0; i < parts && begin < end; i++) {
-        const char *stop = end;
-        if (i + 1 < parts) {
-            const char *near = begin + (size_t)(end - begin) / (parts - i);
-            const char *line = memchr(near, '\n', (size_t)(end - near));
-            stop             = line ? line + 1 : end;
+    piece *p = NULL;
+    pthread_mutex_lock(&j->lock);
+    while (!j->done && j->at < j->end && j->idles == 0) pthread_cond_wait(&j->idled, &j->lock);
+    if (!j->done && j->at < j->end) {
+        const size_t rest = (size_t)(j->end - j->at);
+        const char  *stop = j->end;
+        if (rest > j->chunk_bytes) {
+            const char *near = j->at + j->chunk_bytes - 1;
+            const char *line = memchr(near, '\n', (size_t)(j->end - near));
+            if (line) stop = line + 1;
         }
-        asgdi_text_part *k = &j->part[j->parts++];
-        k->begin           = begin;
-        k->end             = stop;
-        k->lines           = 0;
-        begin              = stop;
-        asgdi_rows_clear(&k->rows);
+        p             = j->idle[--j->idles];
+        p->part.begin = j->at;
+        p->part.end   = stop;
+        p->chunk      = j->next++;
+        p->share      = j->share + (j->share_end - j->share) * (double)(stop - j->begin) /
+                                  (double)(j->end - j->begin);
+        j->at = stop;
+    }
+    pthread_mutex_unlock(&j->lock);
+    return p;
+}
+
+/* The next chunk in order is parsed.  Under the lock; false: it has no place. */
+static bool find_place(job *j, piece *p)
+{
+    if (j->done) return false;
+    j->line += p->part.lines;
+    if (p->part.status != ASGD_OK) {
+        j->status = p->part.status;
+        j->bad    = p;
+    } else if (!j->each(j, p, &j->done)) {
+        j->status = ASGD_ENOMEM;
+    }
+    j->done = j->done || j->status != ASGD_OK;
+    return j->status == ASGD_OK;
+}
+
+/* Puts it in its place, and what waits for it. */
+static void put_chunk(job *j, piece *p)
+{
+    pthread_mutex_lock(&j->lock);
+    j->parsed[p->chunk % j->pieces] = p;
+    while ((p = j->parsed[j->turn % j->pieces])) {
+        j->parsed[j->turn++ % j->pieces] = NULL;
+        if (find_place(j, p) && !j->names) {
+            pthread_mutex_unlock(&j->lock);
+            asgdi_whole_put(&j->whole, &p->part.rows, &p->place);
+            pthread_mutex_lock(&j->lock);
+        }
+        if (p != j->bad) j->idle[j->idles++] = p;
+        pthread_cond_broadcast(&j->idled);
+    }
+    pthread_mutex_unlock(&j->lock);
+}
+
+static void parse_window(void *ctx, uint32_t k)
+{
+    job *j = ctx;
+    if (k == j->crew) { /* meanwhile */
+        asgdi_windows_ahead(&j->windows);
+        return;
+    }
+    for (piece *p; (p = take_chunk(j));) {
+        parse_chunk(j, k, &p->part);
+        put_chunk(j, p);
     }
 }
 
-/* The first error, with its line. */
-static asgd_status join(job *j)
+static asgd_status outcome(const job *j)
 {
-    for (uint32_t i = 0; i < j->parts; i++) {
-        const asgdi_text_part *k = &j->part[i];
-        if (k->status == ASGD_ENOMEM)
-            return ASGD_FAIL(ENOMEM, "%s: no memory for its examples", j->in->name);
-        if (k->status != ASGD_OK)
-            return asgdi_fail(k->status, "%s:%" PRIu64 ": %s", j->in->name, j->line + k->lines,
-                              k->error);
-        j->line += k->lines;
-    }
-    return ASGD_OK;
+    if (j->status == ASGD_OK) return ASGD_OK;
+    if (!j->bad) return ASGD_FAIL(ENOMEM, "%s: no memory for %s", j->in->name, j->lacks);
+    if (j->status == ASGD_ENOMEM)
+        return ASGD_FAIL(ENOMEM, "%s: no memory for its examples", j->in->name);
+    return asgdi_fail(j->status, "%s:%" PRIu64 ": %s", j->in->name, j->line, j->bad->part.error);
 }
 
-/* One window after the other; each() takes what was parsed, *done stops it. */
-static asgd_status read_windows(job *j, asgd_status (*each)(job *j, bool *done))
+/* One window after the other. */
+static asgd_status read_windows(job *j)
 {
-    bool done = false;
-    while (!done) {
-        const char *begin, *end;
-        ASGD_TRY(asgdi_windows_next(&j->windows, j->setup.first, &begin, &end));
-        if (begin == end) break;
-        cut(j, begin, end);
-        uint32_t ahead = asgdi_windows_can_go_ahead(&j->windows);
-        asgdi_parallel(j->parts + ahead, parse_part, j);
-        ASGD_TRY(join(j));
-        ASGD_TRY(each(j, &done));
+    while (!j->done) {
+        ASGD_TRY(asgdi_windows_next(&j->windows, j->setup.first, &j->begin, &j->end));
+        if (j->begin == j->end) break;
+        const size_t bytes = (size_t)(j->end - j->begin);
+        j->share           = j->share_end;
+        j->share_end       = asgdi_windows_share(&j->windows);
+        j->at              = j->begin;
+        j->crew            = asgdi_parts(j->o.threads, bytes, GRAIN);
+        if (j->crew > j->threads) j->crew = j->threads;
+        j->chunk_bytes = bytes / j->crew + 1;
+        if (j->chunk_bytes > j->in->window) j->chunk_bytes = j->in->window;
+        asgdi_parallel(j->crew + asgdi_windows_can_go_ahead(&j->windows), parse_window, j);
+        ASGD_TRY(outcome(j));
     }
     return ASGD_OK;
 }
@@ -195,6 +284,30 @@ static asgd_status load_recipe(job *j)
     return ASGD_OK;
 }
 
+static asgd_status make_pieces(job *j)
+{
+    j->pieces = j->threads > 1 ? 2 * j->threads : 1;
+    j->piece  = asgdi_calloc(j->pieces, sizeof *j->piece);
+    j->parsed = asgdi_calloc(j->pieces, sizeof *j->parsed);
+    j->idle   = asgdi_calloc(j->pieces, sizeof *j->idle);
+    if (!j->piece || !j->parsed || !j->idle || !asgdi_whole_init(&j->whole))
+        return ASGD_FAIL(ENOMEM, "%s: no memory to read it", j->in->name);
+    const asgd_kern *k = asgdk_best() ? asgdk_best() : asgdk_variant(0);
+    for (uint32_t i = 0; i < j->pieces; i++) {
+        asgdi_rows *r       = &j->piece[i].part.rows;
+        r->k                = k;
+        r->encoding         = j->setup.dense ? NULL : j->o.encoding;
+        r->fielded          = j->setup.fielded && !j->setup.dense;
+        r->label_sets       = j->setup.label_sets;
+        r->dense            = j->setup.dense;
+        j->idle[j->idles++] = &j->piece[i];
+    }
+    pthread_mutex_init(&j->lock, NULL);
+    pthread_cond_init(&j->idled, NULL);
+    j->locks = true;
+    return ASGD_OK;
+}
+
 static asgd_status set_up(job *j)
 {
     static const char bom[] = "\xef\xbb\xbf";
@@ -207,7 +320,7 @@ static asgd_status set_up(job *j)
     ASGD_TRY(asgdi_classes_init(&j->classes, &j->o, j->in->name));
     j->threads = asgdi_parts(j->o.threads, UINT64_MAX, 1);
     if (j->threads > ASGDI_PARTS_MAX - 1) j->threads = ASGDI_PARTS_MAX - 1;
-    ASGD_TRY(asgdi_windows_open(&j->windows, j->in, j->in->window * j->threads));
+    ASGD_TRY(asgdi_windows_open(&j->windows, j->in, j->in->window * j->threads * CHUNKS));
     const char *head = j->windows.head;
     if (j->windows.head_end - head >= 3 && memcmp(head, bom, 3) == 0) head += 3;
     j->setup = (asgdi_text_setup){.name       = j->in->name,
@@ -219,31 +332,28 @@ static asgd_status set_up(job *j)
                                   .first_line = 1};
     if (j->f->begin) ASGD_TRY(j->f->begin(&j->setup));
     j->line = j->setup.first_line;
-    j->part = asgdi_calloc(j->threads, sizeof *j->part);
-    if (!j->part) return ASGD_FAIL(ENOMEM, "%s: no memory to read it", j->in->name);
-    const asgd_kern *k = asgdk_best() ? asgdk_best() : asgdk_variant(0);
-    for (uint32_t i = 0; i < j->threads; i++) {
-        asgdi_rows *r = &j->part[i].rows;
-        r->k          = k;
-        r->encoding   = j->setup.dense ? NULL : j->o.encoding;
-        r->fielded    = j->setup.fielded && !j->setup.dense;
-        r->label_sets = j->setup.label_sets;
-        r->dense      = j->setup.dense;
-    }
-    return ASGD_OK;
+    return make_pieces(j);
 }
 
 static void tidy_up(job *j)
 {
-    for (uint32_t i = 0; j->part && i < j->threads; i++) {
-        if (j->f->part_end) j->f->part_end(&j->part[i]);
-        asgdi_rows_free(&j->part[i].rows);
-        if (j->part[i].names) asgdi_names_free(j->part[i].names);
-        asgdi_free(j->part[i].names);
+    for (uint32_t i = 0; j->piece && i < j->pieces; i++) {
+        asgdi_text_part *k = &j->piece[i].part;
+        if (j->f->part_end) j->f->part_end(k);
+        asgdi_rows_free(&k->rows);
+        if (k->names) asgdi_names_free(k->names);
+        asgdi_free(k->names);
     }
-    asgdi_free(j->part);
+    asgdi_free(j->piece);
+    asgdi_free(j->parsed);
+    asgdi_free(j->idle);
+    if (j->locks) {
+        pthread_mutex_destroy(&j->lock);
+        pthread_cond_destroy(&j->idled);
+    }
     if (j->f->end && j->setup.self) j->f->end(j->setup.self);
     asgdi_windows_close(&j->windows);
+    asgdi_tally_free(&j->tally);
     asgdi_classes_free(&j->classes);
     asgdi_whole_free(&j->whole);
     json_decref(j->recipe);
@@ -251,16 +361,10 @@ static void tidy_up(job *j)
 
 /* ---- a source ---- */
 
-static asgd_status append(job *j, bool *done)
+static bool append(job *j, piece *p, bool *done)
 {
     (void)done;
-    if (asgdi_whole_append(&j->whole, &j->part->rows, sizeof *j->part, j->parts,
-                           asgdi_windows_share(&j->windows)))
-        return ASGD_OK;
-    return ASGD_FAIL(ENOMEM,
-                     "%s: no memory for its examples; make room for a temporary file in the cache "
-                     "folder, or in TMPDIR",
-                     j->in->name);
+    return asgdi_whole_place(&j->whole, &p->part.rows, p->share, &p->place);
 }
 
 /* The recipe as it is remembered; malloc'ed by jansson, NULL: no memory. */
@@ -340,8 +444,8 @@ static asgd_status finish_sparse(job *j, asgd_source *s)
 {
     uint32_t most = 0, field = 0;
     bool     any = false;
-    for (uint32_t i = 0; i < j->threads; i++) {
-        const asgdi_rows *r = &j->part[i].rows;
+    for (uint32_t i = 0; i < j->pieces; i++) {
+        const asgdi_rows *r = &j->piece[i].part.rows;
         if (r->any && r->max_feature > most) most = r->max_feature;
         if (r->max_field > field) field = r->max_field;
         any = any || r->any;
@@ -357,7 +461,8 @@ static asgd_status finish_sparse(job *j, asgd_source *s)
     if (!j->setup.hashed && !j->o.rank_features) return finish_plain(j, s, most, any);
     if (!any) return no_features(j);
     uint32_t *key = NULL;
-    ASGD_TRY(asgdi_renumber(&j->whole, most, j->o.threads, j->in->name, &key, &s->schema.features));
+    ASGD_TRY(asgdi_renumber(&j->whole, j->tallied ? &j->tally : NULL, most, j->o.threads,
+                            j->in->name, &key, &s->schema.features));
     return remember(j, s, key, s->schema.features);
 }
 
@@ -368,8 +473,8 @@ static asgd_status finish_labels(job *j, asgd_source *s)
         return asgdi_classes_find(s, (float *)(uintptr_t)s->y, j->in->name);
     }
     uint32_t most = 0;
-    for (uint32_t i = 0; i < j->threads; i++)
-        if (j->part[i].rows.max_label > most) most = j->part[i].rows.max_label;
+    for (uint32_t i = 0; i < j->pieces; i++)
+        if (j->piece[i].part.rows.max_label > most) most = j->piece[i].part.rows.max_label;
     s->schema.label_sets = true;
     s->schema.classes    = j->classes.n       ? j->classes.n
                            : j->setup.classes ? j->setup.classes
@@ -385,14 +490,19 @@ static asgd_status finish_labels(job *j, asgd_source *s)
 static asgd_status parse(job *j, asgd_source *s, uint64_t *text_bytes, uint64_t *dropped)
 {
     ASGD_TRY(set_up(j));
-    j->whole.fielded    = j->part->rows.fielded;
+    j->whole.fielded    = j->piece->part.rows.fielded;
     j->whole.label_sets = j->setup.label_sets;
     j->whole.dense      = j->setup.dense;
-    ASGD_TRY(read_windows(j, append));
+    j->each             = append;
+    j->lacks   = "its examples; make room for a temporary file in the cache folder, or in TMPDIR";
+    j->tallied = !j->o.encoding && !j->setup.dense && j->setup.hashed;
+    if (j->tallied && !asgdi_tally_init(&j->tally, j->threads))
+        return ASGD_FAIL(ENOMEM, "%s: no memory to read it", j->in->name);
+    ASGD_TRY(read_windows(j));
     if (j->whole.n == 0)
         return ASGD_FAIL(EFORMAT, "%s: holds no example; give a file with lines like \"%s\"",
                          j->in->name, j->f->sample);
-    for (uint32_t i = 0; i < j->threads; i++) *dropped += j->part[i].rows.dropped;
+    for (uint32_t i = 0; i < j->pieces; i++) *dropped += j->piece[i].part.rows.dropped;
     *text_bytes        = asgdi_windows_bytes(&j->windows);
     s->schema.examples = j->whole.n;
     ASGD_TRY(j->setup.dense ? finish_dense(j, s) : finish_sparse(j, s));
@@ -446,27 +556,26 @@ asgd_status asgdi_text_open(asgd_source *s, asgdi_input *in, const asgd_source_o
 
 /* ---- names ---- */
 
-static asgd_status take_names(job *j, bool *done)
+static bool take_names(job *j, piece *p, bool *done)
 {
-    asgdi_names *first = j->part->names;
-    for (uint32_t i = 1; i < j->parts; i++) asgdi_names_take(first, j->part[i].names);
-    *done = asgdi_names_all(first);
-    return first->no_memory ? ASGD_FAIL(ENOMEM, "%s: no memory for names", j->in->name) : ASGD_OK;
+    asgdi_names *all = j->names;
+    asgdi_names_take(all, p->part.names);
+    *done = asgdi_names_all(all);
+    return !all->no_memory;
 }
 
 asgd_status asgdi_text_names(asgdi_input *in, const asgd_source_options *o,
                              const asgdi_text_format *f, asgdi_names *names)
 {
-    job         j = {.f = f, .in = in, .o = *o};
+    job j = {.f = f, .in = in, .o = *o, .names = names, .each = take_names, .lacks = "names"};
     asgd_status s = set_up(&j);
-    for (uint32_t i = 0; s == ASGD_OK && i < j.threads; i++) {
-        asgdi_names *own = asgdi_calloc(1, sizeof *own);
-        j.part[i].names  = own;
+    for (uint32_t i = 0; s == ASGD_OK && i < j.pieces; i++) {
+        asgdi_names *own      = asgdi_calloc(1, sizeof *own);
+        j.piece[i].part.names = own;
         if (!own || !asgdi_names_init(own, names->wanted))
             s = ASGD_FAIL(ENOMEM, "%s: no memory for names", in->name);
     }
-    if (s == ASGD_OK) s = read_windows(&j, take_names);
-    if (s == ASGD_OK) asgdi_names_take(names, j.part->names);
+    if (s == ASGD_OK) s = read_windows(&j);
     tidy_up(&j);
     return s;
 }

@@ -1,7 +1,7 @@
-/* text.h -- the pipeline that all text formats share: windows of text, parts parsed at once, errors
- * with their line, numbering by frequency, and the cache around it.
+/* text.h -- the pipeline that all text formats share: chunks of text parsed at once, errors with their
+ * line, numbering by frequency, and the cache around it.
  *
- *     text --cut--> parts --format.line()--> rows --join--> arrays --number--> source --> cache
+ *     text --cut--> chunks --format.line()--> rows --put--> arrays --number--> source --> cache
  *
  * A format is a few functions; it never sees windows, threads or the cache. */
 #ifndef ASGDI_TEXT_H
@@ -19,7 +19,7 @@ typedef struct asgdi_names asgdi_names;
 /* "A^cat": name of the feature `key`, printf-like; kept if it is wanted and has none yet. */
 void asgdi_names_add(asgdi_names *names, uint32_t key, const char *format, ...) ASGD_PRINTF(3, 4);
 
-/* What a thread parses into; no two of them on one cache line. */
+/* What a chunk is parsed into; no two of them on one cache line. */
 typedef struct asgdi_text_part {
     _Alignas(ASGDI_LINE) asgdi_rows rows;
     asgdi_names *names;       /* NULL: not wanted */

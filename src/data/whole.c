@@ -4,6 +4,7 @@
  * the text that is done, so they seldom grow twice.  Values and weights that are all 1 take no memory.
  * Where it is foreseen that all arrays together exceed `memory`, they go to files and the kernel
  * pages them: data larger than memory can be parsed and trained on. */
+#define _GNU_SOURCE
 #include "data/whole.h"
 
 #include <stdlib.h>
@@ -95,20 +96,6 @@ bool asgdi_whole_values(asgdi_whole *w)
 
 /* ---- copying ---- */
 
-typedef struct append {
-    asgdi_whole *w;
-    asgdi_rows  *rows;
-    size_t       stride;
-    struct place {
-        uint64_t n, entries, labels;
-    } place[ASGDI_PARTS_MAX];
-} append;
-
-static asgdi_rows *rows_of(asgdi_rows *first, size_t stride, uint32_t k)
-{
-    return (asgdi_rows *)(void *)((char *)first + stride * k);
-}
-
 static void copy(asgdi_array *to, uint64_t at, const void *from, uint64_t n, size_t size)
 {
     if (n) memcpy((char *)to->p + at * size, from, n * size);
@@ -122,49 +109,62 @@ static void add_starts(asgdi_array *starts, uint64_t i, uint64_t at, const uint3
     for (uint64_t j = 0; j < n; j++) start[j] = at += len[j];
 }
 
-static void copy_part(void *ctx, uint32_t k)
+void asgdi_whole_put(asgdi_whole *w, const asgdi_rows *r, const asgdi_place *at)
 {
-    append           *a  = ctx;
-    asgdi_whole      *w  = a->w;
-    const asgdi_rows *r  = rows_of(a->rows, a->stride, k);
-    struct place      at = a->place[k];
-    copy(&w->y, at.n, r->y, r->n, sizeof *r->y);
-    if (w->weight.p) copy(&w->weight, at.n, r->weight, r->n, sizeof *r->weight);
-    if (w->val.p) copy(&w->val, at.entries, r->val, r->entries, sizeof *r->val);
+    pthread_rwlock_rdlock(&w->moving);
+    copy(&w->y, at->n, r->y, r->n, sizeof *r->y);
+    if (w->weight.p) copy(&w->weight, at->n, r->weight, r->n, sizeof *r->weight);
+    if (w->val.p) copy(&w->val, at->entries, r->val, r->entries, sizeof *r->val);
     if (!w->dense) {
-        copy(&w->idx, at.entries, r->idx, r->entries, sizeof *r->idx);
-        add_starts(&w->start, at.n, at.entries, r->len, r->n);
+        copy(&w->idx, at->entries, r->idx, r->entries, sizeof *r->idx);
+        add_starts(&w->start, at->n, at->entries, r->len, r->n);
     }
-    if (w->fielded) copy(&w->field, at.entries, r->field, r->entries, sizeof *r->field);
+    if (w->fielded) copy(&w->field, at->entries, r->field, r->entries, sizeof *r->field);
     if (w->label_sets) {
-        copy(&w->label, at.labels, r->label, r->labels, sizeof *r->label);
-        add_starts(&w->label_start, at.n, at.labels, r->label_len, r->n);
+        copy(&w->label, at->labels, r->label, r->labels, sizeof *r->label);
+        add_starts(&w->label_start, at->n, at->labels, r->label_len, r->n);
     }
+    pthread_rwlock_unlock(&w->moving);
 }
 
-bool asgdi_whole_append(asgdi_whole *w, asgdi_rows *rows, size_t stride, uint32_t parts,
-                        double share)
+static bool has_room(asgdi_whole *w, const asgdi_rows *r)
 {
-    append       a            = {.w = w, .rows = rows, .stride = stride};
-    struct place at           = {w->n, w->entries, w->labels};
-    bool         ones_no_more = false, weighted = false;
-    for (uint32_t k = 0; k < parts; k++) {
-        const asgdi_rows *r = rows_of(rows, stride, k);
-        a.place[k]          = at;
-        at.n += r->n;
-        at.entries += r->entries;
-        at.labels += r->labels;
-        ones_no_more = ones_no_more || r->valued;
-        weighted     = weighted || r->weighted;
-    }
-    if (ones_no_more && !w->dense && !asgdi_whole_values(w)) return false;
-    if (weighted && !w->weight.p && !ones(w, &w->weight, w->n, &w->y)) return false;
-    if (!reserve(w, at.n, at.entries, at.labels, share)) return false;
-    asgdi_parallel(parts, copy_part, &a);
-    w->n       = at.n;
-    w->entries = at.entries;
-    w->labels  = at.labels;
+    column c[COLUMNS];
+    if (r->valued && !w->dense && !w->val.p) return false;
+    if (r->weighted && !w->weight.p) return false;
+    int m = columns(w, c, w->n + r->n, w->entries + r->entries, w->labels + r->labels);
+    for (int i = 0; i < m; i++)
+        if (c[i].least * c[i].size > c[i].array->bytes) return false;
     return true;
+}
+
+static bool make_room(asgdi_whole *w, const asgdi_rows *r, double share)
+{
+    if (r->valued && !w->dense && !asgdi_whole_values(w)) return false;
+    if (r->weighted && !w->weight.p && !ones(w, &w->weight, w->n, &w->y)) return false;
+    return reserve(w, w->n + r->n, w->entries + r->entries, w->labels + r->labels, share);
+}
+
+bool asgdi_whole_place(asgdi_whole *w, const asgdi_rows *r, double share, asgdi_place *at)
+{
+    *at       = (asgdi_place){w->n, w->entries, w->labels};
+    bool room = has_room(w, r);
+    if (!room) {
+        pthread_rwlock_wrlock(&w->moving);
+        room = make_room(w, r, share);
+        pthread_rwlock_unlock(&w->moving);
+    }
+    if (!room) return false;
+    w->n += r->n;
+    w->entries += r->entries;
+    w->labels += r->labels;
+    return true;
+}
+
+bool asgdi_whole_init(asgdi_whole *w)
+{
+    w->locks = pthread_rwlock_init(&w->moving, NULL) == 0;
+    return w->locks;
 }
 
 /* ---- handing over ---- */
@@ -203,4 +203,6 @@ void asgdi_whole_free(asgdi_whole *w)
     asgdi_array *const all[] = {&w->start, &w->label_start, &w->idx, &w->label,
                                 &w->val,   &w->field,       &w->y,   &w->weight};
     for (int i = 0; i < COLUMNS; i++) asgdi_array_free(all[i]);
+    if (w->locks) pthread_rwlock_destroy(&w->moving);
+    w->locks = false;
 }

@@ -2,6 +2,8 @@
 #ifndef ASGDI_WHOLE_H
 #define ASGDI_WHOLE_H
 
+#include <pthread.h>
+
 #include "data/array.h"
 #include "data/rows.h"
 #include "data/source.h"
@@ -20,12 +22,23 @@ typedef struct asgdi_whole {
     asgdi_array field;              /* of uint16_t */
     asgdi_array y, weight;          /* [n] of float; weight: as val */
     bool        spilled;
+
+    bool             locks;
+    pthread_rwlock_t moving; /* held for writing where arrays grow, so move */
 } asgdi_whole;
 
-/* Appends the rows of `parts` structures, stride bytes apart, the first at *rows.  share: the part of
- * all examples that there will then be, as far as known; 0: not known.  false: no memory. */
-bool asgdi_whole_append(asgdi_whole *w, asgdi_rows *rows, size_t stride, uint32_t parts,
-                        double share);
+/* Where rows belong. */
+typedef struct asgdi_place {
+    uint64_t n, entries, labels;
+} asgdi_place;
+
+/* Call before place(), once what is set before is set. */
+bool asgdi_whole_init(asgdi_whole *w);
+/* Finds room behind the rows that have a place already.  share: the part of all examples that there
+ * will then be, as far as known; 0: not known.  One call at a time; false: no memory. */
+bool asgdi_whole_place(asgdi_whole *w, const asgdi_rows *r, double share, asgdi_place *at);
+/* Copies them there, any thread. */
+void asgdi_whole_put(asgdi_whole *w, const asgdi_rows *r, const asgdi_place *at);
 /* Values, all 1 so far, that can be changed.  false: no memory. */
 bool asgdi_whole_values(asgdi_whole *w);
 /* s becomes the owner of the arrays. */

@@ -1,6 +1,6 @@
 /* window.c -- windows of whole lines.
  *
- * A plain file is mapped and cut at line ends; pages behind the window are given back.  Other input
+ * A plain file is mapped, and one window; pages that are parsed are given back.  Other input
  * is decoded into two buffers in turn: one is being parsed, into the other goes what is decoded
  * meanwhile, after the unfinished line that the first ended with.  A window is never empty and has
  * at least one whole line, so a line longer than a window makes the window longer. */
@@ -12,12 +12,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-static const char *after_line(const char *p, const char *end)
-{
-    const char *line = memchr(p, '\n', (size_t)(end - p));
-    return line ? line + 1 : end;
-}
 
 /* Where the last whole line of the buffer ends; all of it where the input has ended. */
 static size_t whole_lines(const asgdi_input *in, size_t pos)
@@ -51,17 +45,14 @@ asgd_status asgdi_windows_open(asgdi_windows *w, asgdi_input *in, size_t size)
     return ASGD_OK;
 }
 
-static void next_mapped(asgdi_windows *w, const char *from, const char **begin, const char **end)
+void asgdi_windows_parsed(const asgdi_windows *w, const char *begin, const char *end)
 {
-    const char *p    = w->at ? w->at : from;
-    size_t      rest = (size_t)(w->head_end - p), page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t      used = (size_t)(p - w->head) / page * page;
-    *begin           = p;
-    *end             = rest <= w->size ? w->head_end : after_line(p + w->size, w->head_end);
-    w->at            = *end;
-    if (used > w->pos) /* a hint; it can be read again */
-        (void)madvise((char *)w->map + w->pos, used - w->pos, MADV_DONTNEED);
-    w->pos = used;
+    if (!w->map) return;
+    const size_t page  = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t first = ((size_t)(begin - w->head) + page - 1) / page * page,
+                 last  = (size_t)(end - w->head) / page * page;
+    if (first < last) /* a hint; it can be read again */
+        (void)madvise((char *)w->map + first, last - first, MADV_DONTNEED);
 }
 
 asgd_status asgdi_windows_next(asgdi_windows *w, const char *from, const char **begin,
@@ -69,7 +60,8 @@ asgd_status asgdi_windows_next(asgdi_windows *w, const char *from, const char **
 {
     asgdi_input *in = w->in;
     if (w->map) {
-        next_mapped(w, from, begin, end);
+        *begin = w->at ? w->at : from;
+        *end = w->at = w->head_end;
         return ASGD_OK;
     }
     if (w->status != ASGD_OK) return asgdi_fail(w->status, "%s", w->error);

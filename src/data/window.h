@@ -6,14 +6,14 @@
 
 typedef struct asgdi_windows {
     asgdi_input *in;
-    size_t       size;            /* a window has about so many bytes */
+    size_t       size;            /* a window that is not mapped has about so many bytes */
     const char  *head, *head_end; /* the beginning: all of a mapped file, else the first window */
-    const char  *at;              /* mapped: the next window */
+    const char  *at;              /* mapped: where the text given ends */
     void        *map;
     size_t       map_bytes;
     uint8_t     *given; /* not mapped: the window that was given last */
     size_t       given_room;
-    size_t       pos;    /* mapped: what was given back up to here; else: where the next begins */
+    size_t       pos;    /* not mapped: where the next window begins */
     asgd_status  status; /* of asgdi_windows_ahead() */
     char         error[600];
 } asgdi_windows;
@@ -25,6 +25,8 @@ asgd_status asgdi_windows_open(asgdi_windows *w, asgdi_input *in, size_t size);
  * the ASGDI_SLACK bytes behind it can be read. */
 asgd_status asgdi_windows_next(asgdi_windows *w, const char *from, const char **begin,
                                const char **end);
+/* Lines of the window that are not wanted any more; any thread. */
+void asgdi_windows_parsed(const asgdi_windows *w, const char *begin, const char *end);
 /* Decodes the window after the one given; may run while that is in use. */
 bool asgdi_windows_can_go_ahead(const asgdi_windows *w);
 void asgdi_windows_ahead(asgdi_windows *w);

@@ -113,14 +113,13 @@ static void run(asgdi_worker *w, const asgdi_block *block, uint64_t from, uint32
     asgdi_tau_add(&w->tau, 0, n);
 }
 
-/* A block's ratings: runs of them, in an order that is new every epoch. */
+/* A block's ratings: the order that they lie in, begun at another place every epoch. */
 static void work_through(asgdi_worker *w, const asgdi_block *block)
 {
     asgdi_run            *r     = w->run;
     const asgdi_arranged *a     = &r->arranged;
     const uint64_t        b     = (uint64_t)block->user * a->size + block->item;
     const uint64_t        start = a->start[b], n = a->start[b + 1] - start;
-    const uint64_t        runs = (n + ASGDI_PAIRS_RUN - 1) / ASGDI_PAIRS_RUN;
     if (n == 0) return;
     asgd_pool pool = {.rating = a->rating + start, .n_rating = n, .ahead = ASGDK_PAIRS_AHEAD};
     if (a->items) {
@@ -130,12 +129,13 @@ static void work_through(asgdi_worker *w, const asgdi_block *block)
     }
     asgdi_worker_rate(
         w, (uint64_t)((double)block->round / (double)r->grid.rounds * (double)r->total), 1);
-    const asgdi_permutation p =
-        asgdi_permutation_make(asgdi_random(r->seed, STREAM_RUNS, block->round), block->user, runs);
-    for (uint64_t i = 0; i < runs; i++) {
-        const uint64_t from = asgdi_permute(&p, i) * ASGDI_PAIRS_RUN, left = n - from;
-        run(w, block, start + from,
-            left < ASGDI_PAIRS_RUN ? (uint32_t)left : (uint32_t)ASGDI_PAIRS_RUN, &pool);
+    uint64_t at = asgdi_random(r->seed, STREAM_RUNS, block->round * a->size + block->user) % n;
+    for (uint64_t left = n; left > 0;) {
+        uint64_t now = left < ASGDI_PAIRS_RUN ? left : ASGDI_PAIRS_RUN;
+        if (now > n - at) now = n - at;
+        run(w, block, start + at, (uint32_t)now, &pool);
+        left -= now;
+        at = at + now < n ? at + now : 0;
     }
 }
 

@@ -116,7 +116,7 @@ static void measure(asgd_group *g, double now)
 static double lr_part(const asgd_group *g)
 {
     const asgdi_run *r    = g->driven->run;
-    const double     done = (double)asgdi_exchange_examples(g->exchange) / (double)r->total;
+    const double     done = (double)asgdi_exchange_progress(g->exchange) / (double)r->total;
     return done < r->warmup ? 1 : asgdi_schedule(r->schedule, r->warmup, done);
 }
 

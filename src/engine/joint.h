@@ -74,6 +74,13 @@ typedef struct asgdi_joint {
     char                  why[512];
 } asgdi_joint;
 
+/* joint_config.c: the exchange's settings for this run, but for what an earlier run has done.  EINVAL: what cannot be
+ * done in a group. */
+asgd_status asgdi_joint_config(const struct asgdi_run *r, asgdi_exchange_config *out);
+/* What is said of processes of a run that has one alone is as wrong as if it had several. */
+asgd_status asgdi_joint_alone(const struct asgdi_run *r);
+double      asgdi_joint_rate_least(const struct asgdi_run *r); /* examples/s to ask for work by */
+
 /* Before the workers start, after prepare(): makes run->joint and the exchange.  EINVAL: what cannot be done
  * in a group. */
 asgd_status asgdi_joint_new(struct asgdi_run *r);

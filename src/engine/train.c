@@ -261,7 +261,7 @@ static asgd_status run_it(asgdi_run *r, asgd_result *out)
     ASGD_TRY_GOTO(done, prepare(r, out));
     if (r->config->resume) ASGD_TRY_GOTO(done, asgdi_resume_load(r));
     ASGD_TRY_GOTO(done, asgdi_control_init(&control, r, out));
-    if (r->config->group) ASGD_TRY_GOTO(done, asgdi_joint_new(r));
+    ASGD_TRY_GOTO(done, r->config->group ? asgdi_joint_new(r) : asgdi_joint_alone(r));
     ASGD_TRY_GOTO(done, start(r));
     s                  = asgdi_control_loop(&control);
     asgd_status result = collect(r, out);

@@ -255,8 +255,11 @@ void asgdi_worker_gather(asgdi_worker *w, uint32_t n, asgd_batch *out)
             p = asgdi_permute(&w->permutation, from) * r->stretch + p % r->stretch;
         w->order[i] = p;
     }
-    for (uint32_t i = 0; i < n && r->order == ASGD_ORDER_FILE; i++)
-        w->order[i] = (w->lease.lo + i) % r->examples;
+    uint64_t next = w->lease.lo % r->examples;
+    for (uint32_t i = 0; i < n && r->order == ASGD_ORDER_FILE; i++) {
+        w->order[i] = next++;
+        if (next == r->examples) next = 0;
+    }
     asgdi_cursor_batch(&w->cursor, r->k, w->order, n, out);
     out->position = w->lease.lo;
 }

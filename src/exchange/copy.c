@@ -91,7 +91,7 @@ static void look_at_parts(asgdi_exchange *x)
 {
     const asgdk_slots *s = &x->p.slots;
     x->derives           = s->w == ASGDK_DERIVED;
-    x->whole             = x->c.merging != ASGDI_MERGE_MEAN && s->w != ASGDK_MEAN;
+    x->whole             = s->w != ASGDK_MEAN;
     for (uint32_t i = 0; i < s->merged; i++) {
         x->derives |= s->slot[i] == ASGDK_DERIVED;
         x->whole &= s->slot[i] != ASGDK_MEAN;
@@ -212,14 +212,14 @@ static uint32_t differ_in_parts(asgdi_exchange *x, const asgdi_block *b, float f
 static uint32_t differences(asgdi_exchange *x, const asgdi_block *b)
 {
     const float *s      = asgdi_x_s(x, b);
-    const float  factor = x->c.merging == ASGDI_MERGE_ELASTIC ? (float)x->c.elastic : 1;
+    const float  factor = asgdi_x_merging(x, b) == ASGDI_MERGE_ELASTIC ? (float)x->c.elastic : 1;
     /* W + (M' - (S + d)) is M' but for its last bits: those alone are not worth a delta, until the end */
     const float dust = x->stage == ASGDI_TRAINING ? 0x1p-22f : 0;
     x->read(x->user, b->table, b->first, b->rows, x->x3);
     const uint32_t n =
         x->derives ? differ_in_parts(x, b, factor, dust)
                    : asgdi_rows_differ(b->stride, b->rows, x->x3, s, factor, dust, x->rows1, x->x1);
-    if (!asgdi_x_shortens(x)) return n;
+    if (!asgdi_x_shortens(x, b)) return n;
     for (uint32_t i = 0; i < n; i++)
         x->scale1[i] = asgdi_x_scale(x, b, s + (size_t)x->rows1[i] * b->stride);
     return n;
@@ -270,14 +270,14 @@ static void send_delta(asgdi_exchange *x, asgdi_block *b)
 {
     const asgdi_shape  shape  = asgdi_x_shape(x, b);
     const bool         coarse = x->stage == ASGDI_TRAINING && (!x->c.coding_auto || x->pace.coarse);
-    const asgdi_coding coding = coarse ? x->c.coding : ASGDI_FLOAT32;
+    const asgdi_coding coding = coarse && !asgdi_snapshot_is_exact(x) ? x->c.coding : ASGDI_FLOAT32;
     const bool         pull   = x->stage == ASGDI_FETCHING || x->going_back;
     const bool         also   = pull && asgdi_rough_any(x, b);
     const uint32_t     n      = pull || is_quiet(x, b) ? 0 : differences(x, b);
     const bool         exact  = asgdi_rough_none(x, b, n, x->rows1);
     const uint64_t     mine   = x->progress.updates - b->read_updates;
     asgdi_writer       w;
-    const size_t       scales = asgdi_x_shortens(x) ? (size_t)n * sizeof *x->scale1 : 0;
+    const size_t       scales = asgdi_x_shortens(x, b) ? (size_t)n * sizeof *x->scale1 : 0;
     if (!asgdi_x_frame(x, ASGDI_DELTA,
                        88 + scales + asgdi_rows_bytes(b) + asgdi_encode_bound(coding, &shape, n),
                        &w))
@@ -285,7 +285,7 @@ static void send_delta(asgdi_exchange *x, asgdi_block *b)
     if (!pull) {
         b->read_updates = x->progress.updates;
         b->read_mark    = x->supply.mark;
-        b->read_all     = coding == ASGDI_FLOAT32 && x->c.merging != ASGDI_MERGE_ELASTIC;
+        b->read_all     = coding == ASGDI_FLOAT32 && asgdi_x_merging(x, b) != ASGDI_MERGE_ELASTIC;
     }
     b->next_seq++;
     asgdi_put_u32(&w, (uint32_t)(b - x->block));

@@ -205,6 +205,7 @@ typedef struct asgdi_supply {
     asgdi_ranges  unreported;  /* safely done, the keeper has not said that it knows */
     asgdi_ranges  reporting;   /* those in the request under way */
     asgdi_ranges  known;       /* done by anybody, as the keeper says */
+    uint64_t      before;      /* of an earlier run, in it from the beginning */
     asgdi_range   pending[64]; /* leased, the workers have not got them yet: a ring */
     uint32_t      pending_first, n_pending;
     asgdi_marked *marked;
@@ -271,8 +272,9 @@ struct asgdi_exchange {
     size_t    n_pieces, piece_room;
     float    *x1, *x2, *x3; /* scratch, [most_floats]; x3: W as it is read, and rough.c's */
     uint32_t *rows1, *rows2;
-    uint16_t *scale1;         /* [rows] of a block: of rows1, see wire's scales */
-    bool      derives, whole; /* some part of a row is not sent; all weigh the same */
+    uint16_t *scale1; /* [rows] of a block: of rows1, see wire's scales */
+    bool      derives,
+        whole; /* some part of a row is not sent; all weigh the same, but where merging is mean */
     /* [rows] of a block; == entered: the last delta found the row as its sender had it */
     uint64_t *expected, entered;
 
@@ -358,9 +360,13 @@ static inline uint16_t asgdi_x_scale(const asgdi_exchange *x, const asgdi_block 
     memcpy(&bits, &sum, sizeof bits);
     return (uint16_t)(bits >> 16);
 }
-static inline bool asgdi_x_shortens(const asgdi_exchange *x)
+static inline asgdi_merging asgdi_x_merging(const asgdi_exchange *x, const asgdi_block *b)
 {
-    return x->c.shorten && x->p.slots.scale && x->c.merging == ASGDI_MERGE_DELTA;
+    return x->c.merging[b->table];
+}
+static inline bool asgdi_x_shortens(const asgdi_exchange *x, const asgdi_block *b)
+{
+    return x->c.shorten && x->p.slots.scale && asgdi_x_merging(x, b) == ASGDI_MERGE_DELTA;
 }
 static inline asgdi_shape asgdi_x_shape(const asgdi_exchange *x, const asgdi_block *b)
 {
@@ -406,6 +412,7 @@ void        asgdi_copy_lost(asgdi_exchange *x, asgdi_set to); /* something was s
 bool asgdi_snapshot_wants_round(const asgdi_exchange *x);
 void asgdi_snapshot_round(asgdi_exchange *x);                        /* one begins */
 bool asgdi_snapshot_is_due(const asgdi_exchange *x, uint32_t block); /* in it */
+bool asgdi_snapshot_is_exact(const asgdi_exchange *x); /* deltas are not to be coded */
 void asgdi_snapshot_round_over(asgdi_exchange *x);
 void asgdi_snapshot_tick(asgdi_exchange *x);
 void asgdi_snapshot_new_view(asgdi_exchange *x);

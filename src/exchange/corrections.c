@@ -106,11 +106,10 @@ typedef enum asgdi_unlisted {          /* rows of a delta that its reply does no
 
 /* What is to be added to a row of W, to c: of d, what was sent, or NULL, and m, the master now, or NULL where it was not
  * listed; S becomes the master.  false: nothing. */
-static bool correction(const asgdi_exchange *x, size_t n, float *s, const float *d, const float *m,
+static bool correction(bool elastic, size_t n, float *s, const float *d, const float *m,
                        asgdi_unlisted unlisted, float *c)
 {
-    const bool elastic = x->c.merging == ASGDI_MERGE_ELASTIC;
-    bool       any     = false;
+    bool any = false;
     if (d && m)
         any = follow(n, s, d, m, c);
     else if (m)
@@ -137,8 +136,9 @@ static void correct(asgdi_exchange *x, asgdi_block *b, uint32_t n1, uint32_t n2,
                     asgdi_unlisted unlisted)
 {
     const uint32_t number = (uint32_t)(b - x->block), stride = b->stride;
-    const uint32_t most  = n1 + n2 < b->rows ? n1 + n2 : b->rows;
-    const bool     plain = unlisted == ADDED && !replace && x->c.merging != ASGDI_MERGE_ELASTIC;
+    const uint32_t most    = n1 + n2 < b->rows ? n1 + n2 : b->rows;
+    const bool     elastic = asgdi_x_merging(x, b) == ASGDI_MERGE_ELASTIC;
+    const bool     plain   = unlisted == ADDED && !replace && !elastic;
     float         *s = asgdi_x_s(x, b), *by = buffer(x, (size_t)most * stride);
     if (!by || !add_fix(x, number, by)) return;
     uint32_t i = 0, j = 0, n = 0;
@@ -160,7 +160,7 @@ static void correct(asgdi_exchange *x, asgdi_block *b, uint32_t n1, uint32_t n2,
         if (put) {
             if (m) memcpy(was, m, stride * sizeof *was);
             memcpy(c, was, stride * sizeof *c);
-        } else if (!correction(x, stride, was, d, m, unlisted, c)) {
+        } else if (!correction(elastic, stride, was, d, m, unlisted, c)) {
             continue; /* of rows that nobody else has changed there is nothing to correct */
         }
         if (!add_entry(x, b, row, 1, put, c)) return;
@@ -252,7 +252,7 @@ void asgdi_copy_on_reply(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     else
         b->safe_mark = b->read_mark; /* it is in the owner's master and in this process's S */
     const asgdi_unlisted unlisted = said != verdict ? ADDED : DROPPED;
-    if (x->round_stage == ASGDI_FLUSHING && x->c.merging != ASGDI_MERGE_ELASTIC)
+    if (x->round_stage == ASGDI_FLUSHING && asgdi_x_merging(x, b) != ASGDI_MERGE_ELASTIC)
         follow_last(x, b, n1, n2, unlisted);
     else
         correct(x, b, n1, n2, verdict == ASGDI_QUARANTINED, unlisted);

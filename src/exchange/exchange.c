@@ -182,10 +182,19 @@ static void join(asgdi_exchange *x)
     x->beat_now = true;
 }
 
+enum { LAST = 8 }; /* so many times closer, at the end */
+
+/* What is on its way where steps are as long as ever is noise in what the run ends with. */
+static bool is_at_the_end(const asgdi_exchange *x)
+{
+    return (double)asgdi_exchange_progress(x) > (1 - x->c.last) * (double)x->c.total;
+}
+
 uint64_t asgdi_x_lead(const asgdi_exchange *x)
 {
-    const uint64_t ahead = asgdi_watch_ahead(x);
+    const uint64_t ahead = asgdi_watch_ahead(x), least = ahead < 2 ? ahead : 2;
     if (ahead == 0 || x->c.clock == ASGDI_CLOCK_SYNC) return UINT64_MAX;
+    if (is_at_the_end(x)) return ahead / LAST > least ? ahead / LAST : least;
     if (x->c.ahead_root == 0) { /* shorter steps take so many more to go as far */
         const double lr = x->progress.lr > 0 ? x->progress.lr : 1;
         return (uint64_t)(fmin(fmax(1, x->c.stretch), 1 / lr) * (double)ahead);
@@ -193,7 +202,6 @@ uint64_t asgdi_x_lead(const asgdi_exchange *x)
     const double root =
         x->c.ahead_root * sqrt((double)x->learnt) * (double)ahead / (double)x->c.ahead;
     if (root >= (double)ahead) return ahead;
-    const uint64_t least = ahead < 2 ? ahead : 2;
     return root > (double)least ? (uint64_t)root : least;
 }
 
@@ -367,6 +375,11 @@ uint64_t asgdi_exchange_examples(const asgdi_exchange *x)
     uint64_t n = 0;
     for (uint32_t q = 0; q < x->c.size; q++) n += x->peer[q].examples;
     return n;
+}
+
+uint64_t asgdi_exchange_progress(const asgdi_exchange *x)
+{
+    return x->supply.before + asgdi_exchange_examples(x);
 }
 
 uint64_t asgdi_exchange_included(const asgdi_exchange *x, uint32_t q, int table, uint64_t row)

@@ -60,12 +60,14 @@ typedef struct asgdi_exchange_config {
     double ahead_root;
     double
         stretch; /* times that `ahead` grows at the most as the learning rate falls; 1 or less: it does not */
+    double
+        last; /* part of all positions, at the end, where a process may be an eighth as far ahead; 0: nowhere */
     uint32_t
         snapshot_floats;  /* about so many a round reads for a snapshot, besides its own; 0: 2^20 */
     uint32_t      backup; /* sync: the slowest this many are not waited for */
     double        share;  /* of one core that exchanging may cost, 0..1 */
     double        round_least, round_most; /* seconds between rounds */
-    asgdi_merging merging;
+    asgdi_merging merging[ASGD_MAX_TABLES];
     bool
         shorten; /* delta, adagrad: owners shorten deltas by what others have seen meanwhile (master.c) */
     double       elastic;
@@ -187,8 +189,9 @@ bool asgdi_exchange_is_saved(const asgdi_exchange *x); /* the speaker, or one be
  * to be stepped on, for the others fetch from it. */
 bool     asgdi_exchange_is_over(const asgdi_exchange *x);
 uint32_t asgdi_exchange_stopped(const asgdi_exchange *x); /* the reason given to stop; 0: none */
-/* Positions of the run done by all processes, as far as is known here. */
+/* Examples done by all processes, as far as is known here; and with those of the earlier run that it goes on from. */
 uint64_t asgdi_exchange_examples(const asgdi_exchange *x);
+uint64_t asgdi_exchange_progress(const asgdi_exchange *x);
 /* Positions known here to be done, by anybody: their progress is in the masters. */
 const asgdi_ranges *asgdi_exchange_done_set(const asgdi_exchange *x);
 

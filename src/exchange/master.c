@@ -130,13 +130,14 @@ static void reply(asgdi_exchange *x, const asgdi_block *b, uint32_t to, uint64_t
 /* ---- deltas ---- */
 
 /* What a part of a row is multiplied by on its way into the master. */
-static float part_weight(const asgdi_exchange *x, uint32_t part, float weight,
+static float part_weight(const asgdi_exchange *x, const asgdi_block *b, uint32_t part, float weight,
                          uint32_t contributors)
 {
     const asgdk_slots *s    = &x->p.slots;
     const asgdk_merge  kind = part == 0 ? s->w : s->slot[part - 1];
     if (kind == ASGDK_DERIVED) return 0;
-    if (kind == ASGDK_MEAN || x->c.merging == ASGDI_MERGE_MEAN) return weight / (float)contributors;
+    if (kind == ASGDK_MEAN || asgdi_x_merging(x, b) == ASGDI_MERGE_MEAN)
+        return weight / (float)contributors;
     return weight;
 }
 
@@ -151,7 +152,7 @@ static void add_row(const asgdi_exchange *x, const asgdi_block *b, float *to, co
     const uint32_t pad = x->p.table[b->table].pad;
     for (uint32_t part = 0; part * pad < b->stride; part++)
         add_scaled(pad, to + part * pad, d + part * pad,
-                   part_weight(x, part, weight, contributors));
+                   part_weight(x, b, part, weight, contributors));
 }
 
 /* Whether a row that nobody else has changed becomes just what its sender expects, S + d. */
@@ -159,7 +160,7 @@ static bool is_plain(const asgdi_exchange *x, const asgdi_block *b, float weight
 {
     if (weight != 1 || x->c.outer_momentum > 0) return false;
     for (uint32_t part = 0; part * x->p.table[b->table].pad < b->stride; part++) {
-        const float f = part_weight(x, part, weight, 2);
+        const float f = part_weight(x, b, part, weight, 2);
         if (f != 1 && f != 0) return false; /* 0: derived, and so is the delta */
     }
     return true;
@@ -194,7 +195,7 @@ static void gather(const asgdi_exchange *x, const asgdi_block *b, uint32_t row, 
                    float weight, uint32_t contributors)
 {
     const uint32_t pad = x->p.table[b->table].pad;
-    const float    f   = part_weight(x, 0, weight, contributors);
+    const float    f   = part_weight(x, b, 0, weight, contributors);
     for (uint32_t c = 0; c < pad; c++) b->master->gathered[(size_t)row * b->stride + c] += f * d[c];
 }
 
@@ -333,7 +334,7 @@ static unsigned enter(asgdi_exchange *x, const asgdi_block *b, uint32_t n, uint6
         return v;
     }
     x->entered++;
-    if (x->whole)
+    if (x->whole && asgdi_x_merging(x, b) != ASGDI_MERGE_MEAN)
         ASGDI_BY_STRIDE(, b->stride, add_whole, x, b, n, count, weight, scales)
     else
         add_parts(x, b, n, count, weight, scales);
@@ -454,7 +455,7 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         return;
     }
     if (!asgdi_decode((asgdi_coding)coding, &shape, r->at, r->left, &n, x->rows1, x->x1)) return;
-    if (n_scales != (asgdi_x_shortens(x) ? n : 0)) return;
+    if (n_scales != (asgdi_x_shortens(x, b) ? n : 0)) return;
     asgdi_watch_learn(x, 0, back, 0);
     if (x->c.guard) asgdi_good_go_back(x, b, x->watch.back < back ? x->watch.back : back);
     if (back < m->back && !(flags & ASGDI_PULL)) { /* progress of what all have left behind */
@@ -480,7 +481,7 @@ void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
         return;
     }
     const unsigned said = enter(x, b, n, count, base_updates, mine,
-                                asgdi_x_shortens(x) ? scales : NULL),
+                                asgdi_x_shortens(x, b) ? scales : NULL),
                    v    = said & ~ASGDI_AS_EXPECTED;
     m->seq[from]        = seq;
     if (v != ASGDI_DROPPED && v != ASGDI_QUARANTINED && m->included[from] != examples &&

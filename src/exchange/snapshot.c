@@ -82,6 +82,13 @@ bool asgdi_snapshot_is_due(const asgdi_exchange *x, uint32_t block)
     return s->step == ASGDI_SNAP_ROUNDS && block >= s->settled && block < s->settling;
 }
 
+/* What a coding leaves out of deltas stays in W - S.  Of what is noted as done nothing may: so from the first round until
+ * all have settled, after which nobody notes any more, everything is sent. */
+bool asgdi_snapshot_is_exact(const asgdi_exchange *x)
+{
+    return x->snap.step == ASGDI_SNAP_ROUNDS || x->snap.step == ASGDI_SNAP_SETTLED;
+}
+
 /* Positions done by this process whose progress is in the masters, its own ones too.  Leases count a process's own
  * progress in its own masters as safe only when another process has it as well, since both could die; a copy
  * of the master has it. */

@@ -31,6 +31,7 @@ asgd_status asgdi_supply_new(asgdi_exchange *x)
     if (x->c.done && !asgdi_ranges_add_all(&s->known, x->c.done))
         return ASGD_FAIL(ENOMEM, "no memory for the positions done before");
     x->c.done = NULL; /* the caller's, and copied */
+    s->before = asgdi_ranges_count(&s->known);
     if (asgdi_x_keeper(x) != x->c.self) return ASGD_OK;
     if (!asgdi_queue_init(&s->queue, x->c.total, x->c.batch, x->c.size))
         return ASGD_FAIL(ENOMEM, "no memory for the queue of leases");

@@ -62,12 +62,6 @@ static inline float vsum(vf x)
     const __m128 two  = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
-static inline vf vsum_all(vf x)
-{
-    x = _mm256_add_ps(x, _mm256_permute2f128_ps(x, x, 1));
-    x = _mm256_add_ps(x, _mm256_permute_ps(x, 0x4e));
-    return _mm256_add_ps(x, _mm256_permute_ps(x, 0xb1));
-}
 static inline vf vshift23(vf x)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(x), 23));

@@ -56,26 +56,17 @@ static inline vf vfirst(vf x, size_t m)
 {
     return _mm512_maskz_mov_ps(first_lanes(m), x);
 }
-static inline vf vsum_all(vf x)
-{
-    x = _mm512_add_ps(x, _mm512_shuffle_f32x4(x, x, 0x4e));
-    x = _mm512_add_ps(x, _mm512_shuffle_f32x4(x, x, 0xb1));
-    x = _mm512_add_ps(x, _mm512_permute_ps(x, 0x4e));
-    return _mm512_add_ps(x, _mm512_permute_ps(x, 0xb1));
-}
-/* The sums of a and b: the first step folds both at once. */
+/* The sums of a and b in lanes 0 and 1: the first step folds both at once. */
 #define HAVE_SUM_TWO
-static inline void vsum_two(vf a, vf b, float *x, float *y)
+static inline __m128 vsum_two(vf a, vf b)
 {
     const vf     both = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
     const __m256 eight =
         _mm256_add_ps(_mm512_castps512_ps256(both), _mm512_extractf32x8_ps(both, 1));
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-    const __m128 two  = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    *x                = _mm_cvtss_f32(two);
-    *y                = _mm_cvtss_f32(_mm_movehdup_ps(two));
+    return _mm_add_ps(four, _mm_movehl_ps(four, four));
 }
-#define vlane0(x) _mm512_zextps128_ps512(_mm_set_ss(x))
+#define rlane0(p) _mm512_zextps128_ps512(_mm_load_ss(p))
 static inline vf vshift23(vf x)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(x), 23));

@@ -5,9 +5,9 @@
  *   vset vload vstore vfma vsqrt vrsqrt vrsqrt_rough vmin vmax vshift23, vloadn vstoren vfirst (first m lanes)
  *   VBUILD(F)               the vector F(0), F(1) ... F(VW-1)
  *   sfma                    fused multiply-add of scalars
- *   vsum vsum_all           the sum of all lanes, in any order; in every lane
+ *   vsum                    the sum of all lanes, in any order
  *   rload rstore rloadn rstoren rload1 rstore1   the same for floats of rows others may write
- *   vlane0, vsum_two        optional (HAVE_SUM_TWO)
+ *   rlane0, vsum_two        optional (HAVE_SUM_TWO)
  *   load_pairs store_pairs lanes_below, rising, fold fold_few, load_row_pairs store_row_pairs
  *                           optional (HAVE_PAIRS, HAVE_RISING, HAVE_FOLD, HAVE_ROW_PAIRS)
  *   MAX_UNITS               widest column tile, in units of 8 floats
@@ -120,16 +120,18 @@ INLINE bool one_base(const asgd_view *t, const uint32_t *idx, const float **base
 #define lane0(x) ((x)[0])
 #endif
 
-/* x in lane 0, zeros in the others. */
-#ifndef vlane0
-#define vlane0(x) vfirst(vset(x), 1)
+/* The float at p in lane 0, zeros in the others. */
+#ifndef rlane0
+#define rlane0(p) vfirst(vset(rload1(p)), 1)
 #endif
 
+/* What is computed of two ratings side by side, in lanes 0 and 1. */
+typedef float twin __attribute__((vector_size(16)));
+
 #ifndef HAVE_SUM_TWO
-INLINE void vsum_two(vf a, vf b, float *x, float *y)
+INLINE twin vsum_two(vf a, vf b)
 {
-    *x = vsum(a);
-    *y = vsum(b);
+    return (twin){vsum(a), vsum(b)};
 }
 #endif
 

@@ -54,7 +54,6 @@ static inline vf vmin(vf a, vf x)
     return a < x ? a : x;
 }
 #define vsum(x) (x)
-#define vsum_all(x) (x)
 #define vfirst(x, m) ((void)(m), (x))
 /* The float whose bits are x's, shifted left by 23. */
 static inline vf vshift23(vf x)

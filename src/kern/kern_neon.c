@@ -45,10 +45,6 @@ static inline vf vfirst(vf x, size_t m)
     vst1q_f32(lane, x);
     return vloadn(lane, m);
 }
-static inline vf vsum_all(vf x)
-{
-    return vdupq_n_f32(vaddvq_f32(x));
-}
 static inline vf vshift23(vf x)
 {
     return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(x), 23));

@@ -159,8 +159,7 @@ enum { HELD = 8, HELD_TWO = VW == 16 ? 4 : 2 /* of two ratings at a time */ };
 typedef struct pair_tables {
     pair_consts c;
     float      *users, *items, *biases, *others;
-    vf          minus;
-    float       keep, by;
+    float       keep, by, shift; /* shift: mean * inverse */
 } pair_tables;
 
 INLINE pair_tables pair_open(const asgdk_pairs *m)
@@ -171,7 +170,7 @@ INLINE pair_tables pair_open(const asgdk_pairs *m)
                      .biases = m->user_bias.shared,
                      .others = m->item_bias.shared,
                      .by     = m->biases ? 1 : 0};
-    w.minus       = vset(-w.c.lr);
+    w.shift       = w.c.mean * w.c.inverse;
     w.keep        = m->biases ? w.c.keep_bias : 1;
     return w;
 }
@@ -182,13 +181,14 @@ INLINE void pair_ask(uint32_t pad, const pair_tables *w, const asgd_rating *soon
     pair_prefetch(w->items + (size_t)soon->item * pad, pad);
 }
 
-/* Returns the error. */
+/* Returns the error.  The vector ports are what a rating waits for, and scalars use them too: so biases come in with the
+ * product's sums, and what depends on the product is computed once and spread. */
 INLINE float mf_one(uint32_t pad, const pair_tables *w, const asgd_rating *r)
 {
-    float      *p = w->users + (size_t)r->user * pad, *q = w->items + (size_t)r->item * pad;
-    float      *b = w->biases + r->user, *d = w->others + r->item;
-    const float x = rload1(b), y = rload1(d), target = (r->y - w->c.mean) * w->c.inverse - (x + y);
-    vf          sum = vset(0), more = vset(0), u[HELD], v[HELD];
+    float   *p = w->users + (size_t)r->user * pad, *q = w->items + (size_t)r->item * pad;
+    float   *b = w->biases + r->user, *d = w->others + r->item;
+    const vf x = rlane0(b), y = rlane0(d);
+    vf       sum = x, more = y, u[HELD], v[HELD];
     UNROLL for (uint32_t k = 0; k < pad / VW; k++)
     {
         const vf one = rload(p + k * VW), two = rload(q + k * VW);
@@ -203,8 +203,10 @@ INLINE float mf_one(uint32_t pad, const pair_tables *w, const asgd_rating *r)
     }
     if (pad % VW)
         more = vfma(rloadn(p + pad / VW * VW, pad % VW), rloadn(q + pad / VW * VW, pad % VW), more);
-    const vf    e = vsum_all(sum + more) - vset(target), step = e * w->minus;
-    const float by_bias = w->by * lane0(step);
+    const float e       = vsum(sum + more) - (r->y * w->c.inverse - w->shift);
+    const float by_lr   = -w->c.lr * e;
+    const float by_bias = w->by * by_lr;
+    const vf    step    = vset(by_lr);
     UNROLL for (uint32_t k = 0; k < pad / VW; k++)
     {
         const vf one = pad / VW <= HELD ? u[k] : rload(p + k * VW);
@@ -218,9 +220,9 @@ INLINE float mf_one(uint32_t pad, const pair_tables *w, const asgd_rating *r)
         rstoren(p_rest, vfma(step, two, w->c.user * one), pad % VW);
         rstoren(q_rest, vfma(step, one, w->c.item * two), pad % VW);
     }
-    rstore1(b, w->keep * x + by_bias);
-    rstore1(d, w->keep * y + by_bias);
-    return lane0(e);
+    rstore1(b, sfma(w->keep, lane0(x), by_bias));
+    rstore1(d, sfma(w->keep, lane0(y), by_bias));
+    return e;
 }
 
 /* A rating of two that are trained on side by side: between its product and its step is the other's. */
@@ -231,15 +233,14 @@ typedef struct pair_half {
 
 INLINE vf half_begin(uint32_t pad, const pair_tables *w, const asgd_rating *r, pair_half *h)
 {
-    vf sum, more;
-    h->p = w->users + (size_t)r->user * pad;
-    h->q = w->items + (size_t)r->item * pad;
-    h->b = w->biases + r->user;
-    h->d = w->others + r->item;
-    h->x = rload1(h->b);
-    h->y = rload1(h->d);
-    sum  = vlane0(h->x);
-    more = vlane0(h->y);
+    h->p    = w->users + (size_t)r->user * pad;
+    h->q    = w->items + (size_t)r->item * pad;
+    h->b    = w->biases + r->user;
+    h->d    = w->others + r->item;
+    vf sum  = rlane0(h->b);
+    vf more = rlane0(h->d);
+    h->x    = lane0(sum);
+    h->y    = lane0(more);
     UNROLL for (uint32_t k = 0; k < pad / VW; k++)
     {
         h->u[k] = rload(h->p + k * VW);
@@ -252,7 +253,8 @@ INLINE vf half_begin(uint32_t pad, const pair_tables *w, const asgd_rating *r, p
     return sum + more;
 }
 
-INLINE void half_end(uint32_t pad, const pair_tables *w, float by_lr, const pair_half *h)
+INLINE void half_end(uint32_t pad, const pair_tables *w, float by_lr, float by_bias,
+                     const pair_half *h)
 {
     const vf step = vset(by_lr);
     UNROLL for (uint32_t k = 0; k < pad / VW; k++)
@@ -260,46 +262,49 @@ INLINE void half_end(uint32_t pad, const pair_tables *w, float by_lr, const pair
         rstore(h->p + k * VW, vfma(step, h->v[k], w->c.user * h->u[k]));
         rstore(h->q + k * VW, vfma(step, h->u[k], w->c.item * h->v[k]));
     }
-    rstore1(h->b, sfma(w->keep, h->x, w->by * by_lr));
-    rstore1(h->d, sfma(w->keep, h->y, w->by * by_lr));
+    rstore1(h->b, sfma(w->keep, h->x, by_bias));
+    rstore1(h->d, sfma(w->keep, h->y, by_bias));
 }
 
-/* Two ratings at a time: their sums over lanes share instructions, and each has the other's to wait for.  Two of one
- * user or item go one after the other, so the result is that of steps in order. */
-INLINE float mf_two(uint32_t pad, const pair_tables *w, const asgd_rating *r)
+/* Two ratings at a time: their sums over lanes and their scalars share instructions, and each has the other's to wait
+ * for.  Two of one user or item go one after the other, so the result is that of steps in order.  Returns the squares of
+ * the errors. */
+INLINE twin mf_two(uint32_t pad, const pair_tables *w, const asgd_rating *r)
 {
-    pair_half   a, b;
-    float       s, t;
-    const float inverse = w->c.inverse, shift = w->c.mean * inverse;
+    pair_half a, b;
     if (__builtin_expect((r[0].user == r[1].user) | (r[0].item == r[1].item), 0)) {
-        s = mf_one(pad, w, r);
-        t = mf_one(pad, w, r + 1);
-        return s * s + t * t;
+        const float s = mf_one(pad, w, r), t = mf_one(pad, w, r + 1);
+        return (twin){s * s, t * t};
     }
-    vf one = half_begin(pad, w, r, &a), two = half_begin(pad, w, r + 1, &b);
-    vsum_two(one, two, &s, &t);
-    s -= r[0].y * inverse - shift;
-    t -= r[1].y * inverse - shift;
-    half_end(pad, w, -w->c.lr * s, &a);
-    half_end(pad, w, -w->c.lr * t, &b);
-    return s * s + t * t;
+    const vf   one = half_begin(pad, w, r, &a), two = half_begin(pad, w, r + 1, &b);
+    const twin e     = vsum_two(one, two) - ((twin){r[0].y, r[1].y} * w->c.inverse - w->shift);
+    const twin by_lr = e * -w->c.lr, by_bias = by_lr * w->by;
+    half_end(pad, w, by_lr[0], by_bias[0], &a);
+    half_end(pad, w, by_lr[1], by_bias[1], &b);
+    return e * e;
 }
 
 INLINE double mf_squared(uint32_t pad, const asgdk_pairs *m, uint32_t n, const asgd_rating *r)
 {
-    const pair_tables  w    = pair_open(m);
-    const asgd_rating *next = r + PAIRS_AHEAD, *end = r + n, *last = end - 1 + m->ahead;
-    float              total = 0;
-    if (VW > 1 && pad % VW == 0 && pad / VW <= HELD_TWO)
-        for (; r + 2 <= end; r += 2, next += 2) {
-            const asgd_rating *soon = next < last ? next : last - 1;
-            pair_ask(pad, &w, soon);
-            pair_ask(pad, &w, soon + 1);
-            total += mf_two(pad, &w, r);
+    const uint32_t    ahead = pad < 128 ? PAIRS_AHEAD : PAIRS_AHEAD / 2; /* of long rows fewer */
+    const pair_tables w     = pair_open(m);
+    float             total = 0;
+    uint32_t          i     = 0;
+    if (VW > 1 && pad % VW == 0 && pad / VW <= HELD_TWO) {
+        const uint32_t known = n + m->ahead > ahead ? n + m->ahead - ahead : 0;
+        twin           sums  = {0};
+        for (; i + 2 <= n && i + 2 <= known; i += 2) {
+            pair_ask(pad, &w, r + i + ahead);
+            pair_ask(pad, &w, r + i + ahead + 1);
+            sums += mf_two(pad, &w, r + i);
         }
-    for (; r < end; r++, next++) {
-        pair_ask(pad, &w, next < last ? next : last);
-        const float e = mf_one(pad, &w, r);
+        for (; i + 2 <= n; i += 2) sums += mf_two(pad, &w, r + i); /* these were asked for */
+        total = sums[0] + sums[1];
+    }
+    for (; i < n; i++) {
+        const uint32_t next = i + ahead, last = n - 1 + m->ahead;
+        pair_ask(pad, &w, r + (next < last ? next : last));
+        const float e = mf_one(pad, &w, r + i);
         total += e * e;
     }
     return 0.5 * (double)total;

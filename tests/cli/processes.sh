@@ -46,6 +46,11 @@ together 2 train linear --train train.svm --epochs 4 --workers 1 --quiet --json 
 [ $code -eq 0 ] || fail "outer momentum: exit $code"
 together 2 train linear --train train.svm --outer-momentum 0.5 --merging delta
 [ $code -ne 0 ] && [ "$(said 'it needs merging mean, not delta')" -ge 1 ] || fail 'outer momentum of sums'
+together 2 train linear --train train.svm --epochs 2 --workers 1 --quiet --json --merging delta,bias=mean
+[ $code -eq 0 ] || fail "merging of a table: exit $code"
+together 2 train linear --train train.svm --merging mean,hidden=delta
+[ $code -ne 0 ] && [ "$(said "this model's tables are weight, bias")" -ge 1 ] || fail 'merging of a table that is not there'
+expect 2 "merging 'sum': auto, delta, mean or elastic" -- train linear --train train.svm --merging sum
 together 2 train linear --train train.svm --mode sync --drop 4
 [ $code -ne 0 ] && [ "$(said 'mode sync adds up whole rounds')" -ge 1 ] || fail 'sync drops'
 # far too large a step: the guard says what it does, and the run ends, well or not

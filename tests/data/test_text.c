@@ -380,6 +380,38 @@ static void numbered_by_frequency(void **state)
     free(text);
 }
 
+/* Feature numbers too large for an array of them are numbered in the order of small ones. */
+static void large_numbers(void **state)
+{
+    (void)state;
+    enum { N = 60000 };
+    asgd_source *small, *s;
+    char        *text[2];
+    for (int large = 0; large < 2; large++) {
+        char *p = text[large] = malloc(N * 24 + 10);
+        for (uint32_t i = 0; i < N; i++) {
+            const uint32_t x = i * UINT32_C(2654435769) >> 16,
+                           f = x % (1 + x % 65536) * (large ? 65000 : 1);
+            p += sprintf(p, "%s%u:%u:1", i % 10 ? " " : i ? "\n1 " : "1 ", i % 10, f);
+        }
+        put(large ? "large.ffm" : "small.ffm", text[large], (size_t)(p - text[large]));
+    }
+    asgd_source_options o = {.rank_features = true, .threads = 1};
+    ok(open_how(&small, at("small.ffm"), &asgdi_format_libffm, o, (how){0}));
+    const uint32_t rows = small->schema.features;
+    assert_true(rows > 10000);
+    for (o.threads = 1; o.threads < 6; o.threads += 2) {
+        ok(open_how(&s, at("large.ffm"), &asgdi_format_libffm, o, (how){.window = 20000}));
+        assert_int_equal(s->schema.features, rows);
+        assert_memory_equal(s->idx, small->idx, s->schema.nonzeros * 4);
+        for (uint32_t r = 0; r < rows; r++)
+            assert_int_equal(s->encoding->key[r], small->encoding->key[r] * 65000);
+        asgd_source_close(s);
+    }
+    asgd_source_close(small);
+    for (int large = 0; large < 2; large++) free(text[large]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,6 +420,7 @@ int main(void)
         cmocka_unit_test(hashed_names),
         cmocka_unit_test(larger_than_memory),
         cmocka_unit_test(numbered_by_frequency),
+        cmocka_unit_test(large_numbers),
     };
     return cmocka_run_group_tests(tests, make_folder, NULL);
 }

@@ -104,6 +104,9 @@ static void clocks_hold_and_lose_nothing(void **state)
         exact(3, &c, EXAMPLES, NULL);
         c.mode = ASGD_ASYNC;
         exact(3, &c, EXAMPLES, NULL);
+        c.merging       = ASGD_MERGING_MEAN; /* of all tables but those of the model */
+        c.table_merging = "count=delta";
+        exact(2, &c, EXAMPLES, NULL);
     }
 }
 
@@ -260,6 +263,11 @@ static void what_a_group_cannot_do_is_refused(void **state)
         {{.dead_after = 0.3}, "dead_after 0.3 s"},
         {{.stall_after = -1}, "stall_after"},
         {{.merging = (asgd_merging)77}, "merging"},
+        {{.table_merging = "weight"}, "merging 'weight'"},
+        {{.table_merging = "weight=sum"}, "merging 'weight=sum'"},
+        {{.table_merging = "other=mean"}, "tables are count"},
+        {{.table_merging = "count=mean,=mean"}, "merging '=mean'"},
+        {{.outer_momentum = 0.9, .table_merging = "count=elastic"}, "mean, not elastic"},
         {{.drop = 0.5}, "drop 0.5"},
         {{.drop = NAN}, "drop"},
         {{.clip_deltas = -1}, "clip_deltas -1"},

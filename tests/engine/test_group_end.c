@@ -151,6 +151,103 @@ static void a_standstill_is_told_and_its_end(void **state)
     crowd_free(&g);
 }
 
+/* ---- how far ahead ---- */
+
+enum { LOCAL_STEPS = 50 };
+
+typedef struct counted_model {
+    count_model  count;
+    atomic_uint *steps; /* of all processes */
+} counted_model;
+
+static void counted_step(const void *self, const asgd_batch *b, const asgd_view *w, asgd_sink *g,
+                         void *scratch, uint64_t random, asgd_stats *st)
+{
+    atomic_fetch_add(((const counted_model *)self)->steps, 1);
+    count_step(self, b, w, g, scratch, random, st);
+}
+
+/* As of a net: tables that are no features'.  Each process owns one: it can end no round without the other. */
+static asgd_status hidden_shape(void *self, const asgd_schema *d, asgd_table *tables, int *n,
+                                asgd_task *task, uint32_t *outputs)
+{
+    const asgd_status s = count_shape(self, d, tables, n, task, outputs);
+    tables[0].flags     = 0;
+    tables[1]           = tables[0];
+    snprintf(tables[1].name, sizeof tables[1].name, "untouched");
+    *n = 2;
+    return s;
+}
+
+typedef struct ahead {
+    double      from; /* epochs */
+    atomic_uint steps;
+    unsigned    at_cut, later;
+    double      cut_at;
+} ahead;
+
+static ahead far;
+
+/* From there on nobody hears of the others for a while: how many steps are made then? */
+static int cut_there(const asgd_point *point, void *user)
+{
+    process *p = user;
+    if (point->epochs < far.from || far.later) return 0;
+    if (!p->was_cut) {
+        p->was_cut = true;
+        local_cut(p->net, 1);
+        far.at_cut = atomic_load(&far.steps);
+        far.cut_at = point->seconds;
+    } else if (point->seconds > far.cut_at + 0.5) {
+        far.later = atomic_load(&far.steps);
+        local_heal(p->net, 1);
+    }
+    return 0;
+}
+
+/* most: steps of a process. */
+static void goes_no_further(asgd_config c, double part, unsigned most)
+{
+    asgd_model_ops ops = count_ops;
+    ops.self_bytes     = sizeof(counted_model);
+    ops.step           = counted_step;
+    ops.shape          = hidden_shape;
+    crowd g;
+    far          = (ahead){.from = part * EPOCHS};
+    c.dead_after = 60;
+    c.observe    = cut_there;
+    crowd_init(&g, 2, &c, 7);
+    for (uint32_t i = 0; i < 2; i++) {
+        const counted_model self = {{.step_seconds = 1e-4}, &far.steps};
+        asgd_model_free(g.p[i].data.model);
+        ok(asgd_model_new(&g.p[i].data.model, &ops, &self, asgd_source_schema(g.p[i].source)));
+        g.p[i].model = g.p[i].data.model;
+    }
+    run_all(g.p, 2);
+    for (uint32_t i = 0; i < 2; i++) ended_with(&g.p[i], ASGD_OK);
+    assert_true(far.later > 0);
+    if (far.later - far.at_cut > 2 * most)
+        fail_msg("2 processes made %u steps without each other, more than %u each",
+                 far.later - far.at_cut, most);
+    crowd_free(&g);
+}
+
+static void local_steps_hold_to_the_end(void **state)
+{
+    (void)state;
+    asgd_config c = config(1, ASGD_SHARE_SHARED, 1);
+    c.schedule    = ASGD_LINEAR;
+    c.local_steps = LOCAL_STEPS;
+    goes_no_further(c, 0.8, 2 * LOCAL_STEPS);
+}
+
+/* An eighth of 60, of the last tenth at a constant rate. */
+static void nets_keep_closer_at_the_end(void **state)
+{
+    (void)state;
+    goes_no_further(config(1, ASGD_SHARE_SHARED, 1), 0.95, 60 / 8);
+}
+
 /* ---- a process that is lost ---- */
 
 typedef struct cutter {
@@ -329,6 +426,8 @@ int main(void)
         cmocka_unit_test(time_and_targets_end_all),
         cmocka_unit_test(one_that_diverges_ends_all),
         cmocka_unit_test(a_standstill_is_told_and_its_end),
+        cmocka_unit_test(local_steps_hold_to_the_end),
+        cmocka_unit_test(nets_keep_closer_at_the_end),
         cmocka_unit_test(others_make_up_for_a_lost_process),
         cmocka_unit_test(two_sides_leave_one_model),
         cmocka_unit_test(every_rule_learns_the_same_everywhere),

@@ -230,6 +230,13 @@ static inline void roll_workers(dice *d, cluster_config *c)
     c->late              = roll_is(d, 0.5) ? 0 : roll_to(d, 1, 10);
 }
 
+/* Every other time of one table alone: what the others have learnt is added up. */
+static inline void merge_by(const dice *d, asgdi_exchange_config *x, asgdi_merging how)
+{
+    const bool one = draw_bits(d->seed, STREAM_LOSS, 5) % 2;
+    for (int t = 0; t < TABLES; t++) x->merging[t] = one && t != 1 ? ASGDI_MERGE_DELTA : how;
+}
+
 static inline void roll_flavour(dice *d, cluster_config *c)
 {
     asgdi_exchange_config *x = &c->exchange;
@@ -253,9 +260,9 @@ static inline void roll_flavour(dice *d, cluster_config *c)
         x->coding = (asgdi_coding)roll_to(d, ASGDI_BF16, ASGDI_CODINGS - 1);
         x->rough  = true;
     } else if (p < 0.9) {
-        x->merging = ASGDI_MERGE_MEAN;
+        merge_by(d, x, ASGDI_MERGE_MEAN);
     } else if (p < 0.94) {
-        x->merging = ASGDI_MERGE_ELASTIC;
+        merge_by(d, x, ASGDI_MERGE_ELASTIC);
         x->elastic = roll_between(d, 0.1, 0.9) / c->size; /* more does not converge */
     } else if (p < 0.95) {
         x->outer_momentum = 0.5;

@@ -48,10 +48,11 @@ static inline void tell_scenario(const cluster_config *c, FILE *to)
     fprintf(to,
             "seed %llu (%s): %u processes, %u workers, %llu examples, batch %u, %s (lag %llu, "
             "steps %u, backup %u), "
-            "%s, %s, loss %.3f, dead after %.3f s\n",
+            "%s%s, %s, loss %.3f, dead after %.3f s\n",
             (unsigned long long)c->seed, kind_name[c->seed % KINDS], c->size, c->workers,
             (unsigned long long)x->total, x->batch, clock[x->clock], (unsigned long long)x->max_lag,
-            x->local_steps, x->backup, merging[x->merging], asgdi_coding_name(x->coding),
+            x->local_steps, x->backup, merging[x->merging[1]],
+            x->merging[0] == x->merging[1] ? "" : " of one table", asgdi_coding_name(x->coding),
             c->net.loss, x->dead_after);
     for (uint32_t i = 0; i < c->n_faults; i++) {
         const fault *f = &c->fault[i];

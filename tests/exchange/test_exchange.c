@@ -201,7 +201,7 @@ static chosen over(double rate, double delay, double example, asgdi_clock clock,
     x->clock = clock, x->local_steps = clock == ASGDI_CLOCK_SYNC ? 40 : 0, x->steps_auto = true;
     x->ahead = 0, x->max_lag = 1000000, x->backup = 0;
     x->share = 0.05, x->round_least = 5e-3, x->round_most = 0.25;
-    x->merging = ASGDI_MERGE_DELTA, x->outer_momentum = 0;
+    memset(x->merging, 0, sizeof x->merging), x->outer_momentum = 0;
     x->coding      = automatic ? ASGDI_INT8 : ASGDI_FLOAT32;
     x->coding_auto = x->rough = automatic;
     x->dead_after = 10, x->heartbeat = 0.25, x->resend = 0.5;

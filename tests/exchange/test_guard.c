@@ -34,13 +34,13 @@ static cluster_config descent_with(seed_kind k, uint64_t seed, uint32_t processe
     x->chunk_seconds              = 0.02;
     x->round_least                = 0.002;
     x->clock                      = ASGDI_CLOCK_ASYNC;
-    x->merging                    = ASGDI_MERGE_DELTA;
-    x->coding                     = ASGDI_FLOAT32;
-    x->outer_momentum             = 0;
-    x->local_steps                = 0;
-    x->ahead                      = 0;
-    x->backup                     = 0;
-    x->share                      = 1;
+    memset(x->merging, 0, sizeof x->merging);
+    x->coding         = ASGDI_FLOAT32;
+    x->outer_momentum = 0;
+    x->local_steps    = 0;
+    x->ahead          = 0;
+    x->backup         = 0;
+    x->share          = 1;
     x->damp = x->drop = x->clip = INFINITY;
     x->guard                    = EXAMPLES / 120;
     return c;
@@ -305,7 +305,7 @@ static void momentum_is_nesterovs(void **state)
                                         .chunk_seconds  = 1,
                                         .local_steps    = 1,
                                         .outer_momentum = b,
-                                        .merging        = ASGDI_MERGE_MEAN,
+                                        .merging        = {ASGDI_MERGE_MEAN},
                                         .damp           = INFINITY,
                                         .drop           = INFINITY,
                                         .clip           = INFINITY,
@@ -348,13 +348,13 @@ static void momentum_converges(void **state)
         for (int sync = 0; sync < 2; sync++) {
             double far[2];
             for (int with = 0; with < 2; with++) {
-                cluster_config config          = descent(seed, 4, 0.002);
-                config.noise                   = 0;
-                config.exchange.total          = 6000;
-                config.exchange.clock          = sync ? ASGDI_CLOCK_SYNC : ASGDI_CLOCK_ASYNC;
-                config.exchange.local_steps    = 10;
-                config.exchange.ahead          = 20;
-                config.exchange.merging        = ASGDI_MERGE_MEAN;
+                cluster_config config       = descent(seed, 4, 0.002);
+                config.noise                = 0;
+                config.exchange.total       = 6000;
+                config.exchange.clock       = sync ? ASGDI_CLOCK_SYNC : ASGDI_CLOCK_ASYNC;
+                config.exchange.local_steps = 10;
+                config.exchange.ahead       = 20;
+                for (int t = 0; t < TABLES; t++) config.exchange.merging[t] = ASGDI_MERGE_MEAN;
                 config.exchange.outer_momentum = with ? 0.6 : 0;
                 run(&c, &config);
                 far[with] = farthest(&c);

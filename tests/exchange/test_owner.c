@@ -97,7 +97,8 @@ static void learn(pair *s, uint32_t q, float w, float g)
 static void shorter(bool shorten, asgdi_merging merging, double want)
 {
     pair                        s;
-    const asgdi_exchange_config config = {.local_steps = 1, .shorten = shorten, .merging = merging};
+    const asgdi_exchange_config config = {
+        .local_steps = 1, .shorten = shorten, .merging = {merging}};
     begin(&s, ASGD_RULE_adagrad, &config);
     settle(&s);
     learn(&s, 0, -1, 4); /* the owner of the only block, which needs nobody for it */
@@ -208,6 +209,26 @@ static void the_lead_grows_as_steps_get_shorter(void **state)
     }
 }
 
+/* Where `last` is told, an eighth of it is left for the last part of all examples; never less than two updates. */
+static void the_lead_shrinks_at_the_end(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t ahead, examples, lead;
+    } at[] = {{100, 1, 100}, {100, 943000, 100}, {100, 944000, 12}, {9, 944000, 2}};
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        pair         s;
+        asgdi_ranges before = {0}; /* of 2^20, by an earlier run */
+        assert_true(asgdi_ranges_add(&before, (asgdi_range){0, at[i].examples}));
+        const asgdi_exchange_config config = {.ahead = at[i].ahead, .last = 0.1, .done = &before};
+        begin(&s, ASGD_RULE_sgd, &config);
+        settle(&s);
+        assert_int_equal(asgdi_exchange_allowance(s.x[1]), at[i].lead);
+        end(&s);
+        asgdi_ranges_free(&before);
+    }
+}
+
 /* Windows of losses that process 1 has had. */
 static void report(pair *s, int windows, double loss, bool bad)
 {
@@ -258,6 +279,7 @@ int main(void)
         cmocka_unit_test(what_cannot_work_is_refused),
         cmocka_unit_test(what_was_good_comes_back),
         cmocka_unit_test(the_lead_grows_as_steps_get_shorter),
+        cmocka_unit_test(the_lead_shrinks_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

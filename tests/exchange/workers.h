@@ -285,11 +285,11 @@ static inline void cluster_free(cluster *c)
     asgdi_simnet_free(c->net);
 }
 
-/* Merging that adds up all progress. */
+/* Merging that adds up all progress, of the first table at least. */
 static inline bool adds_up(const cluster_config *c)
 {
     const asgdi_exchange_config *x = &c->exchange;
-    return x->merging == ASGDI_MERGE_DELTA && !(x->outer_momentum > 0) && isinf(x->damp) &&
+    return x->merging[0] == ASGDI_MERGE_DELTA && !(x->outer_momentum > 0) && isinf(x->damp) &&
            !(c->poison > 0) && !(x->clock == ASGDI_CLOCK_SYNC && x->backup > 0);
 }
 

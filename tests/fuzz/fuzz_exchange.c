@@ -55,7 +55,7 @@ static void begin(world *w)
               .total        = TOTAL,
               .batch        = BATCH,
               .clock        = (asgdi_clock)(options % 3),
-              .merging      = (asgdi_merging)(options / 3 % 3),
+              .merging      = {(asgdi_merging)(options / 3 % 3), (asgdi_merging)(options / 2 % 3)},
               .coding       = (asgdi_coding)(options / 9 % ASGDI_CODINGS),
               .rough        = options / 9 % ASGDI_CODINGS != ASGDI_FLOAT32,
               .max_lag      = 3,
