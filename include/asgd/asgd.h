@@ -622,7 +622,8 @@ typedef struct asgd_config {
      * network behind computing, within what quality bears; async the same as 0 */
     uint32_t     local_steps;
     asgd_merging merging;
-    /* "TABLE=NAME,...": of single tables, by name (asgd_table), otherwise than `merging`; NULL: none */
+    /* "TABLE=NAME,...": of single tables, by name (asgd_table), otherwise than `merging`; NULL: none; borrowed.
+     * EINVAL: a table or a kind that there is not */
     const char   *table_merging;
     asgd_compress compress;
     /* deltas staler than so many times the usual are dropped; 0: never.  Which process gets which examples is left to

@@ -272,9 +272,9 @@ struct asgdi_exchange {
     size_t    n_pieces, piece_room;
     float    *x1, *x2, *x3; /* scratch, [most_floats]; x3: W as it is read, and rough.c's */
     uint32_t *rows1, *rows2;
-    uint16_t *scale1; /* [rows] of a block: of rows1, see wire's scales */
-    bool      derives,
-        whole; /* some part of a row is not sent; all weigh the same, but where merging is mean */
+    uint16_t *scale1;  /* [rows] of a block: of rows1, see wire's scales */
+    bool      derives; /* some part of a row is not sent */
+    bool      whole;   /* all parts weigh the same, but where merging is mean */
     /* [rows] of a block; == entered: the last delta found the row as its sender had it */
     uint64_t *expected, entered;
 

@@ -187,7 +187,8 @@ enum { LAST = 8 }; /* so many times closer, at the end */
 /* What is on its way where steps are as long as ever is noise in what the run ends with. */
 static bool is_at_the_end(const asgdi_exchange *x)
 {
-    return (double)asgdi_exchange_progress(x) > (1 - x->c.last) * (double)x->c.total;
+    return x->c.last > 0 &&
+           (double)asgdi_exchange_progress(x) > (1 - x->c.last) * (double)x->c.total;
 }
 
 uint64_t asgdi_x_lead(const asgdi_exchange *x)

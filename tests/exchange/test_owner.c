@@ -227,6 +227,13 @@ static void the_lead_shrinks_at_the_end(void **state)
         end(&s);
         asgdi_ranges_free(&before);
     }
+    pair s; /* more than all, as some were done again: not where nothing is told */
+    const asgdi_exchange_config config = {.ahead = 100};
+    begin(&s, ASGD_RULE_sgd, &config);
+    s.told[1].examples = 2u << 20;
+    settle(&s);
+    assert_int_equal(asgdi_exchange_allowance(s.x[1]), 100);
+    end(&s);
 }
 
 /* Windows of losses that process 1 has had. */
