@@ -3,6 +3,7 @@
  * Example e adds 1 to column e of every row, so a snapshot holds its progress if that column is 1 in all of them. */
 #include "test.h"
 
+#include "base/rng.h"
 #include "exchange/exchange.h"
 #include "exchange/wire.h"
 
@@ -28,8 +29,11 @@ static void read_rows(void *user, int table, uint64_t first, uint32_t n, float *
     memcpy(to, t->master + first * t->stride, (size_t)n * t->stride * sizeof *to);
 }
 
-/* Rounds are rare, but those of a snapshot: what they cost says so. */
-static void begin(pair *s, uint32_t snapshot_floats, asgdi_coding coding)
+/* seconds between rounds, at the most. */
+static const double RARELY = 1e6, /* but those of a snapshot: what rounds cost says so */
+    ALWAYS                 = 5e-4;
+
+static void begin(pair *s, uint32_t snapshot_floats, asgdi_coding coding, double rounds)
 {
     *s = (pair){.louder = coding == ASGDI_TOPK};
     for (uint32_t q = 0; q < PROCESSES; q++) {
@@ -45,7 +49,7 @@ static void begin(pair *s, uint32_t snapshot_floats, asgdi_coding coding)
                                         .ranked          = true,
                                         .share           = 1e-3,
                                         .round_least     = 5e-4,
-                                        .round_most      = 1e6,
+                                        .round_most      = rounds,
                                         .damp            = INFINITY,
                                         .drop            = INFINITY,
                                         .clip            = INFINITY,
@@ -165,6 +169,20 @@ static uint32_t rows_with(const pair *s, const asgdi_snapshot *part, uint64_t e)
     return with;
 }
 
+/* Examples that either part notes; all that they did is in both. */
+static uint32_t noted_is_there(const pair *s, const asgdi_snapshot *part)
+{
+    uint32_t noted = 0;
+    for (uint64_t e = 0; e < TOTAL; e++) {
+        if (!is_in(part[0].done, e) && !is_in(part[1].done, e)) continue;
+        noted++;
+        if (rows_with(s, part, e) != ROWS)
+            fail_msg("%llu is noted, and in %u rows of %d", (unsigned long long)e,
+                     rows_with(s, part, e), ROWS);
+    }
+    return noted;
+}
+
 /* What was done before is in both: in the masters, and noted.  What is done while it settles is noted only if it is in the
  * masters. */
 static void settles(uint32_t snapshot_floats, asgdi_coding coding, uint32_t before)
@@ -172,8 +190,7 @@ static void settles(uint32_t snapshot_floats, asgdi_coding coding, uint32_t befo
     static pair    s;
     asgdi_snapshot part[PROCESSES];
     uint64_t       first[PROCESSES];
-    uint32_t       noted = 0;
-    begin(&s, snapshot_floats, coding);
+    begin(&s, snapshot_floats, coding, RARELY);
     steps(&s, 10 + before);
     for (uint32_t q = 0; q < PROCESSES; q++) first[q] = learn(&s, q);
     s.holds = true;
@@ -199,13 +216,7 @@ static void settles(uint32_t snapshot_floats, asgdi_coding coding, uint32_t befo
         if (!is_in(part[q].done, first[q]))
             fail_msg("process %u did %llu before, and has not noted it", q,
                      (unsigned long long)first[q]);
-    for (uint64_t e = 0; e < TOTAL; e++) {
-        if (!is_in(part[0].done, e) && !is_in(part[1].done, e)) continue;
-        noted++;
-        if (rows_with(&s, part, e) != ROWS)
-            fail_msg("%llu is noted, and in %u rows of %d", (unsigned long long)e,
-                     rows_with(&s, part, e), ROWS);
-    }
+    const uint32_t noted = noted_is_there(&s, part);
     assert_true(noted < s.told[0].examples + s.told[1].examples); /* some came too late */
     for (uint32_t q = 0; q < PROCESSES; q++)
         asgdi_exchange_snapshot_written(s.x[q], part[q].number, true, 1, 1);
@@ -236,12 +247,42 @@ static void and_what_codings_leave_out(void **state)
     }
 }
 
+/* One that has settled goes on, and what it does then is soon safe, which the other hears and notes when it settles, far
+ * later: that too is in the copies with all that a coding would leave out. */
+static void of_who_settled_long_before_as_well(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        static pair    s;
+        asgdi_snapshot part[PROCESSES];
+        uint32_t       noted = 0, copying = 0;
+        begin(&s, 1, ASGDI_TOPK, ALWAYS);
+        steps(&s, 10);
+        for (uint32_t q = 0; q < PROCESSES; q++) (void)learn(&s, q);
+        asgdi_exchange_snapshot_begin(s.x[0], 1);
+        for (uint32_t i = 0; copying < PROCESSES; i++) {
+            const uint32_t q = (uint32_t)(seed + (asgdi_random(seed, 0, i) % 16 == 0)) % PROCESSES;
+            assert_true(i < 10000);
+            step(&s, q);
+            if (s.told[q].examples < TOTAL / 4 && asgdi_random(seed, 1, i) % 4 == 0)
+                (void)learn(&s, q);
+            copying = 0;
+            for (uint32_t p = 0; p < PROCESSES; p++)
+                copying += asgdi_exchange_snapshot_part(s.x[p], &part[p]);
+        }
+        noted = noted_is_there(&s, part);
+        if (noted < PROCESSES) fail_msg("seed %llu: %u noted", (unsigned long long)seed, noted);
+        end(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_noted_is_in_the_copies),
         cmocka_unit_test(over_several_rounds_too),
         cmocka_unit_test(and_what_codings_leave_out),
+        cmocka_unit_test(of_who_settled_long_before_as_well),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
