@@ -22,6 +22,9 @@ static const struct {
 static void sequential_gives_the_same_bits(void **state)
 {
     (void)state;
+#if defined __SANITIZE_THREAD__ /* of one thread, and long */
+    skip();
+#endif
     problem p;
     problem_make(&p, 900, 20, 4, 1);
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
@@ -68,6 +71,9 @@ static int stop_at(const asgd_point *p, void *user)
 static void sequential_resumes_bit_for_bit(void **state)
 {
     (void)state;
+#if defined __SANITIZE_THREAD__ /* of one thread, and long */
+    skip();
+#endif
     problem p;
     problem_make(&p, 2000, 20, 4, 1);
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
