@@ -108,7 +108,7 @@ if(openmpi IN_LIST ASGD_MPI_KINDS) # which survives
   foreach(transport IN ITEMS shm tcp)
     asgd_mpi_test(openmpi.${transport}_kill openmpi 4 3 0 kill 5)
     asgd_mpi_test(openmpi.${transport}_kill_first openmpi 4 3 0 kill-first 5)
-    asgd_mpi_test(openmpi.${transport}_give_up openmpi 4 3 0 give-up 9)
+    asgd_mpi_test(openmpi.${transport}_give_up openmpi 4 3 0 give-up 6)
     foreach(what IN ITEMS kill kill_first give_up)
       set_property(TEST mpi.openmpi.${transport}_${what} APPEND PROPERTY ENVIRONMENT "TRANSPORT=${transport}")
     endforeach()
