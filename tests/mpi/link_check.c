@@ -113,7 +113,7 @@ static void check(state *s, uint32_t from, asgdi_frame *f)
     asgdi_frame_free(f);
 }
 
-/* A byte a process that has given up the one that is stopped; the launcher's test has made the folder. */
+/* It gets a byte from each process that has given up the stopped one; in the folder that run.sh makes for a test. */
 static int open_given_up(int flags)
 {
     const char *folder = getenv("TMPDIR");
@@ -156,7 +156,7 @@ static void stop_for(double seconds, uint32_t others)
     waitpid(child, NULL, 0);
 }
 
-/* All to all, for so many seconds or FRAMES frames; somewhere in between `at` happens to process `victim`. */
+/* All to all, for so many seconds or FRAMES frames; somewhere in between `what` happens to process `victim`. */
 static void traffic(state *s, double seconds, char what, uint32_t victim)
 {
     asgdi_link  *l          = s->link;
@@ -175,14 +175,13 @@ static void traffic(state *s, double seconds, char what, uint32_t victim)
             if (l->self == victim && what == 'k') raise(SIGKILL);
             if (l->self == victim) stop_for(1, what == 'g' ? l->size - 1 : 0);
         }
+        /* who is to miss the victim goes on until it does */
+        const bool over = t > begin + seconds && (!strikes || l->self == victim || s->gone[victim]);
         for (uint32_t p = 0; p < l->size; p++) {
             if (p == l->self || s->gone[p]) continue;
             left++;
             for (int burst = 0; burst < 8 && !s->closed[p] && l->waiting(l, p) < 2 << 20; burst++) {
-                const bool last = what == 't' ? s->sent[p] + 1 == FRAMES / l->size
-                                  : strikes && l->self != victim
-                                      ? t > begin + seconds && s->gone[victim]
-                                      : t > begin + seconds;
+                const bool last = what == 't' ? s->sent[p] + 1 == FRAMES / l->size : over;
                 l->send(l, p, make(s, p, last ? s->sent[p] + 1 : 0));
                 s->closed[p] = last;
             }
