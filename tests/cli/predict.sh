@@ -23,7 +23,7 @@ expect 0 -- train linear --train d.svm --epochs 0.2 --loss hinge -o h.safetensor
 expect 0 -- predict h.safetensors --data d.svm --quiet
 [ "$(grep -c '^-' out)" -eq 20000 ] || fail 'not 20000 negative margins'
 awk 'BEGIN { print "y,x"; for (i = 0; i < 2000; i++) print 1000000 * (i % 10) + 0.5 "," i % 10 }' >r.csv
-expect 0 -- train linear --train r.csv --cache none --rule adam --lr 100000 --epochs 3 -o r.safetensors --quiet
+expect 0 -- train linear --train r.csv --cache none --rule adam --lr 100000 --epochs 3 --workers 1 -o r.safetensors --quiet
 expect 0 -- predict r.safetensors --data r.csv --cache none --quiet
 awk '!($1 + 0 == $1) || length($1) > 13 { exit 1 }' out || fail 'an amount is no number'
 
