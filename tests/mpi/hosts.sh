@@ -12,14 +12,14 @@
 # was written, and all examples are counted, and the quality is no worse than an undisturbed run's by more than 0.012.  Prints a line
 # a run; exits with 1 if any was not right, with 77 where there is nothing to make hosts with.
 #
-#   ASGD=build/release/asgd  MPIRUN=scripts/asgd-mpirun  ASGD_MODULES=folder  TIMEOUT=120  GRACE=5
+#   ASGD=build/release/asgd  MPIRUN=scripts/asgd-mpirun  ASGD_MODULES=folder  TIMEOUT=200  GRACE=5
 #   KEEP=1: the outputs stay  BASE=0.95: accuracy of the undisturbed run, which then is not done
 set -u
 here=$(cd "$(dirname "$0")/../.." && pwd)
 ASGD=$(realpath "${ASGD:-$here/build/release/asgd}")
 MPIRUN=${MPIRUN:-$here/scripts/asgd-mpirun}
 export ASGD_MODULES=${ASGD_MODULES:-$(dirname "$ASGD")}
-TIMEOUT=${TIMEOUT:-120} GRACE=${GRACE:-5}
+TIMEOUT=${TIMEOUT:-200} GRACE=${GRACE:-5}
 runs=${1:-14} seed0=${2:-1}
 skip() { echo "skipped: $*"; exit 77; }
 ((EUID == 0)) || skip "only root can make network namespaces"
