@@ -187,20 +187,20 @@ static bool subtract(size_t n, const float *restrict w, const float *restrict wa
 /* differences() where some parts of a row are not sent. */
 static uint32_t differ_in_parts(asgdi_exchange *x, const asgdi_block *b, float factor, float dust)
 {
-    const uint32_t pad = x->p.table[b->table].pad, stride = b->stride;
-    const float   *s = asgdi_x_s(x, b);
-    uint32_t       n = 0;
+    const uint32_t stride = b->stride;
+    const float   *s      = asgdi_x_s(x, b);
+    uint32_t       n      = 0;
     for (uint32_t r = 0; r < b->rows; r++) {
         const float *w = x->x3 + (size_t)r * stride, *was = s + (size_t)r * stride;
         float       *d       = x->x1 + (size_t)n * stride;
         bool         differs = false;
         if (memcmp(w, was, stride * sizeof *w) == 0) continue;
-        for (uint32_t part = 0; part * pad < stride; part++) {
-            const uint32_t at = part * pad;
+        for (uint32_t part = 0; part <= x->p.slots.merged; part++) {
+            const asgdi_span of = asgdi_row_part(&x->p.table[b->table], part);
             if (derived(x, part))
-                memset(d + at, 0, pad * sizeof *d);
+                memset(d + of.at, 0, of.n * sizeof *d);
             else
-                differs |= subtract(pad, w + at, was + at, factor, dust, d + at);
+                differs |= subtract(of.n, w + of.at, was + of.at, factor, dust, d + of.at);
         }
         x->rows1[n] = r;
         n += differs;

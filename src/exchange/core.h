@@ -353,10 +353,10 @@ static inline float *asgdi_x_s(const asgdi_exchange *x, const asgdi_block *b)
 static inline uint16_t asgdi_x_scale(const asgdi_exchange *x, const asgdi_block *b,
                                      const float *row)
 {
-    const uint32_t pad = x->p.table[b->table].pad;
-    float          sum = 0;
-    uint32_t       bits;
-    for (uint32_t c = 0; c < pad; c++) sum += row[x->p.slots.scale * pad + c];
+    const asgdi_span part = asgdi_row_part(&x->p.table[b->table], x->p.slots.scale);
+    float            sum  = 0;
+    uint32_t         bits;
+    for (uint32_t c = 0; c < part.n; c++) sum += row[part.at + c];
     memcpy(&bits, &sum, sizeof bits);
     return (uint16_t)(bits >> 16);
 }
@@ -368,9 +368,12 @@ static inline bool asgdi_x_shortens(const asgdi_exchange *x, const asgdi_block *
 {
     return x->c.shorten && x->p.slots.scale && asgdi_x_merging(x, b) == ASGDI_MERGE_DELTA;
 }
+enum { QUADS_PART = 16 }; /* asgdk_slot_pad() */
 static inline asgdi_shape asgdi_x_shape(const asgdi_exchange *x, const asgdi_block *b)
 {
-    return (asgdi_shape){b->rows, b->stride, x->p.table[b->table].pad};
+    const asgdi_table *t = &x->p.table[b->table];
+    /* slots that are shorter than w: parts of all those floats that rows are a multiple of */
+    return (asgdi_shape){b->rows, b->stride, t->slot == t->pad ? t->pad : QUADS_PART};
 }
 
 /* ---- members.c ---- */

@@ -149,17 +149,17 @@ static void add_scaled(size_t n, float *restrict to, const float *restrict d, fl
 static void add_row(const asgdi_exchange *x, const asgdi_block *b, float *to, const float *d,
                     float weight, uint32_t contributors)
 {
-    const uint32_t pad = x->p.table[b->table].pad;
-    for (uint32_t part = 0; part * pad < b->stride; part++)
-        add_scaled(pad, to + part * pad, d + part * pad,
-                   part_weight(x, b, part, weight, contributors));
+    for (uint32_t part = 0; part <= x->p.slots.merged; part++) {
+        const asgdi_span of = asgdi_row_part(&x->p.table[b->table], part);
+        add_scaled(of.n, to + of.at, d + of.at, part_weight(x, b, part, weight, contributors));
+    }
 }
 
 /* Whether a row that nobody else has changed becomes just what its sender expects, S + d. */
 static bool is_plain(const asgdi_exchange *x, const asgdi_block *b, float weight)
 {
     if (weight != 1 || x->c.outer_momentum > 0) return false;
-    for (uint32_t part = 0; part * x->p.table[b->table].pad < b->stride; part++) {
+    for (uint32_t part = 0; part <= x->p.slots.merged; part++) {
         const float f = part_weight(x, b, part, weight, 2);
         if (f != 1 && f != 0) return false; /* 0: derived, and so is the delta */
     }
@@ -241,13 +241,13 @@ static void count_verdict(asgdi_exchange *x, asgdi_verdict v)
 static inline float shorten(const asgdi_exchange *x, const asgdi_block *b, const float *row,
                             const float *d, uint16_t scale)
 {
-    const uint32_t pad = x->p.table[b->table].pad, from = x->p.slots.scale * pad;
-    const uint32_t bits = (uint32_t)scale << 16;
-    float          g0, g1 = 0, added = 0;
+    const asgdi_span of   = asgdi_row_part(&x->p.table[b->table], x->p.slots.scale);
+    const uint32_t   bits = (uint32_t)scale << 16;
+    float            g0, g1 = 0, added = 0;
     memcpy(&g0, &bits, sizeof g0);
-    for (uint32_t c = 0; c < pad; c++) {
-        g1 += row[from + c];
-        added += d[from + c];
+    for (uint32_t c = of.at; c < of.at + of.n; c++) {
+        g1 += row[c];
+        added += d[c];
     }
     const float had = g0 + added, has = g1 + added;
     return has > had && had > 0 ? sqrtf(had / has) : 1;

@@ -60,8 +60,8 @@ static asgdi_shape part_w(const asgdi_exchange *x, const asgdi_block *b)
 /* Of stride 0 where there are none. */
 static asgdi_shape part_slots(const asgdi_exchange *x, const asgdi_block *b)
 {
-    const uint32_t pad = x->p.table[b->table].pad;
-    return (asgdi_shape){b->rows, b->stride - pad, pad};
+    const asgdi_table *t = &x->p.table[b->table];
+    return (asgdi_shape){b->rows, b->stride - t->pad, t->slot};
 }
 
 size_t asgdi_rough_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n)

@@ -7,7 +7,8 @@
  * ThreadSanitizer.
  *
  * Padding.  pad = asgdk_pad(dim) floats: 1 for dim 1, else a multiple of 8.  A row is
- * [w: pad][slot 0: pad]...; floats between dim and pad are zero and stay zero.  Vectors that pair
+ * [w: pad][slot 0: pad]...; floats between dim and pad are zero and stay zero.  One sum for four weights:
+ * [w: pad][sums: asgdk_slot_pad()].  Vectors that pair
  * with rows (V, out) are padded alike, so kernels need no tails for dim > 1.
  *
  * Order of sums.  dot, dot1: 16 lanes, lane l sums elements l, l+16, ... with one fused
@@ -27,6 +28,21 @@
 static inline uint32_t asgdk_pad(uint32_t dim)
 {
     return dim == 1 ? 1 : (dim + 7) & ~7u;
+}
+
+/* Rules as kernels have them: those of asgd_rule_kind, and adagrad with one sum for every four weights of a row, for
+ * tables with ASGD_TABLE_QUADS.  Every other rule treats such tables as all others. */
+enum { ASGDK_adagrad_quads = ASGD_RULES, ASGDK_RULES };
+static inline int asgdk_rule_of(asgd_rule_kind kind, uint32_t table_flags)
+{
+    return kind == ASGD_RULE_adagrad && (table_flags & ASGD_TABLE_QUADS) ? ASGDK_adagrad_quads
+                                                                         : (int)kind;
+}
+/* Floats of each merged slot of a row.  With one sum for four weights: so many that rows begin where cache lines do, and at
+ * least LANES / 4 from any multiple of 8 weights on. */
+static inline uint32_t asgdk_slot_pad(int rule, uint32_t pad)
+{
+    return rule == ASGDK_adagrad_quads ? ((pad + ((pad / 4 + 7) & ~7u) + 15) & ~15u) - pad : pad;
 }
 
 /* One update's constants, prepared by rule.c. */
@@ -184,11 +200,11 @@ typedef struct asgd_kern {
     void (*outer_row)(uint32_t pad, uint32_t n, const uint32_t *ex, const float *val,
                       const float *v, size_t ldv, float *out);
 
-    asgdk_rule_fn  *rule[ASGD_RULES]; /* index asgd_rule_kind; [0] NULL */
+    asgdk_rule_fn  *rule[ASGDK_RULES]; /* index asgd_rule_kind and more; [0] NULL */
     asgdk_rule1_fn *rule1[ASGD_RULES];
 
     asgdk_single_fn *linear[ASGD_RULES], *fm_steps[ASGD_RULES],
-        *ffm_steps[ASGD_RULES]; /* kern_single.h */
+        *ffm_steps[ASGDK_RULES]; /* kern_single.h */
 
     /* Brings the first `floats` of n scattered rows nearer, for writing. */
     void (*prefetch)(const asgd_view *t, uint32_t floats, uint32_t n, const uint32_t *idx);
@@ -201,7 +217,7 @@ typedef struct asgd_kern {
     float (*ffm_score)(const asgd_view *t, asgdk_ffm *p, uint32_t n, const uint32_t *idx,
                        const uint16_t *field, const float *val, float xs);
     asgdk_fm_fn  *fm[ASGD_RULES];
-    asgdk_ffm_fn *ffm[ASGD_RULES];
+    asgdk_ffm_fn *ffm[ASGDK_RULES];
 
     /* Ratings one after another, each an update of both its rows by sgd; returns the sum of losses. */
     double (*mf_steps)(const asgdk_pairs *p, uint32_t n, const asgd_rating *r);

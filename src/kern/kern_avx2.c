@@ -90,6 +90,23 @@ static inline __attribute__((always_inline)) vf vwithout(vf x, uint32_t cell)
 
 #include "kern/kern_plain_rows.h"
 
+static inline vf vquads(vf x)
+{
+    const vf y = _mm256_add_ps(x, _mm256_permute_ps(x, 0xb1));
+    return _mm256_add_ps(y, _mm256_permute_ps(y, 0x4e));
+}
+static inline vf vspread(const float *p)
+{
+    const __m128 two = _mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)p);
+    return _mm256_set_m128(_mm_permute_ps(two, 0x55), _mm_permute_ps(two, 0x00));
+}
+static inline void vpick(float *p, vf x, size_t m)
+{
+    (void)m; /* runs of units: all lanes */
+    _mm_storel_pi((__m64 *)p,
+                  _mm_unpacklo_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1)));
+}
+
 /* How many of idx[0..8) are below the bound. */
 static inline int lanes_below(const uint32_t *idx, uint64_t bound)
 {

@@ -10,6 +10,9 @@
  *   rlane0, vsum_two        optional (HAVE_SUM_TWO)
  *   load_pairs store_pairs lanes_below, rising, fold fold_few, load_row_pairs store_row_pairs
  *                           optional (HAVE_PAIRS, HAVE_RISING, HAVE_FOLD, HAVE_ROW_PAIRS)
+ *   vquads vspread vpick    where VW > 1: the sum of each lane's four neighbours; VW / 4 floats of a row, each in four
+ *                           lanes, and back: of the first m lanes
+ *   vquads_turned vturn vfour, vload_quads vstore_quads   optional (HAVE_QUADS): kern_ffm_whole.h
  *   MAX_UNITS               widest column tile, in units of 8 floats
  *
  * Tables are swept in column tiles whose sums stay in registers over all entries of an example (or
@@ -557,6 +560,7 @@ static void outer_row(uint32_t pad, uint32_t n, const uint32_t *ex, const float 
 #define LINEAR(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_linear,
 #define FM(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_fm,
 #define FFM(name, merged, local_slots, together) [ASGD_RULE_##name] = name##_ffm,
+#define QUADS_RULE(kernel) [ASGDK_adagrad_quads] = adagrad_quads_##kernel,
 const asgd_kern KERN_TABLE = {
     .name           = KERN_NAME,
     .dot            = dot,
@@ -570,16 +574,16 @@ const asgd_kern KERN_TABLE = {
     .forward_dense  = forward_dense,
     .outer_sgd      = outer_sgd,
     .outer_row      = outer_row,
-    .rule           = {RULES(ROW)},
+    .rule           = {RULES(ROW) QUADS_RULE(row)},
     .rule1          = {RULES(SCATTERED)},
     .linear         = {RULES(LINEAR)},
     .fm_steps       = {RULES(FM_STEPS)},
-    .ffm_steps      = {RULES(FFM_STEPS)},
+    .ffm_steps      = {RULES(FFM_STEPS) QUADS_RULE(ffm_steps)},
     .prefetch       = prefetch,
     .fm_score       = fm_score,
     .fm             = {RULES(FM)},
     .ffm_score      = ffm_score,
-    .ffm            = {RULES(FFM)},
+    .ffm            = {RULES(FFM) QUADS_RULE(ffm)},
     .mf_steps       = mf_steps,
     .mf_scores      = mf_scores,
     .bpr_steps      = bpr_steps,

@@ -77,12 +77,48 @@ INLINE float ffm_score_whole(const asgdk_ffm *p, bool ones)
     return fold1(sum[0] + sum[1]);
 }
 
+/* Those rows that have one sum for every four weights.  Where the variant can, the roots of C rows' C cells are taken
+ * at once. */
+INLINE void ffm_change_quads(uint32_t n, float *const *row, size_t pad, uint32_t at, size_t m,
+                             const vf *w, const vf *g, const consts *c)
+{
+#ifdef HAVE_QUADS
+    vf     h[C], square[C];
+    float *sums[C];
+    UNROLL for (uint32_t i = 0; i < C; i++)
+    {
+        sums[i]   = row[i] + pad + at / CELL;
+        h[i]      = vfma(c->l2, w[i], g[i]);
+        square[i] = h[i] * h[i];
+    }
+    const vf sum  = vfma(vset(0.25f), vquads_turned(square), vturn(vload_quads(sums, n)));
+    const vf step = c->lr * inverse_root(sum + c->eps, c);
+    vstore_quads(sums, n, vturn(sum));
+    UNROLL for (uint32_t i = 0; i < C; i++)
+    {
+        if (i >= n) continue;
+        const vf now = move(w[i], vfour(step, i), h[i], c);
+        if (m == VW)
+            rstore(row[i] + at, now);
+        else
+            rstoren(row[i] + at, now, m);
+    }
+#else
+    UNROLL for (uint32_t i = 0; i < C; i++) if (i < n)
+        change_quads(row[i], pad, at, w[i], g[i], m, c);
+#endif
+}
+
 /* m floats of C rows from column `at` on: what the rule needs of them but w, which is there. */
 INLINE void ffm_change(rule_step *f, int merged, int local_slots, uint32_t n, float *const *row,
                        float *const *local, size_t pad, uint32_t at, size_t m, const vf *w,
                        const vf *g, const consts *c)
 {
     state x[C];
+    if (merged == QUADS) {
+        ffm_change_quads(n, row, pad, at, m, w, g, c);
+        return;
+    }
 #define AT(p) (m == VW ? rload(p) : rloadn((p), m))
 #define PUT(p, v) (m == VW ? rstore((p), (v)) : rstoren((p), (v), m))
     UNROLL for (uint32_t i = 0; i < C; i++)
@@ -184,12 +220,12 @@ INLINE void ffm_apply_rows(rule_step *f, int merged, int local_slots, const asgd
     ffm_ask(ahead);
 }
 
-INLINE void ffm_apply_whole(rule_step *f, int merged, int local_slots, float *local,
-                            size_t local_stride, const asgdk_ffm *p, bool ones, const uint32_t *idx,
-                            float slope, const consts *c)
+INLINE void ffm_apply_whole(rule_step *f, int merged, int local_slots, const asgd_view *t,
+                            float *local, size_t local_stride, const asgdk_ffm *p, bool ones,
+                            const uint32_t *idx, float slope, const consts *c)
 {
     const vf a     = vset(slope);
-    asking   ahead = ffm_begin_asking(p, p->pad * (1 + (uint32_t)merged));
+    asking   ahead = ffm_begin_asking(p, (uint32_t)t->stride);
     if (local_slots)
         for (uint32_t k = 0; k < p->fields; k++)
             p->local[k] = local + idx[p->of_field[k]] * local_stride;

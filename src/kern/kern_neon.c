@@ -73,5 +73,18 @@ static inline vf vwithout(vf x, uint32_t cell)
 }
 
 #include "kern/kern_plain_rows.h"
+static inline vf vquads(vf x)
+{
+    return vdupq_n_f32(vaddvq_f32(x));
+}
+static inline vf vspread(const float *p)
+{
+    return vdupq_n_f32(*p);
+}
+static inline void vpick(float *p, vf x, size_t m)
+{
+    (void)m; /* runs of units: all lanes */
+    *p = vgetq_lane_f32(x, 0);
+}
 #include "kern/kern_body.h"
 #endif

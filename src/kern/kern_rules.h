@@ -168,6 +168,65 @@ INLINE void apply_row(rule_step *f, int merged, int local_slots, float *row, flo
                s * vloadn(g + i, pad - i), pad - i, &c);
 }
 
+/* ---- one row with a sum for every four weights: [w: pad][sums] ----
+ *
+ * adagrad's n is of four neighbours: n += (g_1^2 + ... + g_4^2) / 4.  What such rows are for: kern_factors.h. */
+
+enum { QUADS = -1 }; /* in place of a number of merged slots */
+
+#if VW > 1
+/* Floats at..at+m of a row, which were w. */
+INLINE void change_quads(float *row, size_t pad, uint32_t at, vf w, vf g, size_t m, const consts *c)
+{
+    float *sums  = row + pad + at / 4;
+    g            = vfma(c->l2, w, g);
+    const vf sum = vfma(vset(0.25f), vquads(g * g), vspread(sums));
+    w            = move(w, c->lr * inverse_root(sum + c->eps, c), g, c);
+    if (m == VW)
+        rstore(row + at, w);
+    else
+        rstoren(row + at, w, m);
+    vpick(sums, sum, m);
+}
+
+/* Floats from..to of a row, multiples of UNIT, by the gradient scale * g[from..to). */
+INLINE void change_run(float *row, size_t pad, uint32_t from, uint32_t to, vf scale, const float *g,
+                       const consts *c)
+{
+    uint32_t i = from;
+    for (; i + VW <= to; i += VW)
+        change_quads(row, pad, i, rload(row + i), scale * vload(g + i), VW, c);
+    if (i < to)
+        change_quads(row, pad, i, rloadn(row + i, to - i), scale * vloadn(g + i, to - i), to - i,
+                     c);
+}
+#else
+INLINE void change_run(float *row, size_t pad, uint32_t from, uint32_t to, vf scale, const float *g,
+                       const consts *c)
+{
+    for (uint32_t i = from; i < to; i += 4) {
+        vf w[4], h[4], squares = vset(0);
+        for (uint32_t k = 0; k < 4; k++) {
+            w[k]    = rload(row + i + k);
+            h[k]    = vfma(c->l2, w[k], scale * vload(g + i + k));
+            squares = vfma(h[k], h[k], squares);
+        }
+        const vf sum  = vfma(vset(0.25f), squares, rload(row + pad + i / 4));
+        const vf step = c->lr * inverse_root(sum + c->eps, c);
+        for (uint32_t k = 0; k < 4; k++) rstore(row + i + k, move(w[k], step, h[k], c));
+        rstore(row + pad + i / 4, sum);
+    }
+}
+#endif
+
+static void adagrad_quads_row(float *row, float *local, const float *g, uint32_t pad, float scale,
+                              const asgdk_step *p)
+{
+    const consts c = prepare(p);
+    (void)local;
+    change_run(row, pad, 0, pad, vset(scale), g, &c);
+}
+
 /* ---- scattered rows of width 1: [w][slot 0][slot 1] ---- */
 
 /* Entry j alone, in lane 0. */

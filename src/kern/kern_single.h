@@ -261,3 +261,8 @@ INLINE void steps(rule_step *f, int merged, int local_slots, bool together, inte
     }
 RULES(DEFINE)
 #undef DEFINE
+
+static void adagrad_quads_ffm_steps(const asgdk_single *j, uint32_t n)
+{
+    steps(adagrad, 1, 0, true, FFM, NULL, adagrad_quads_ffm, j, n);
+}

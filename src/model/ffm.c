@@ -6,6 +6,7 @@
  * Tables: weight [features][1], bias [1][1], factors [features][fields * c]: cells of c floats, k
  * rounded up to 4 or to a multiple of 8, so that cells are whole vectors; all c are factors.
  * The paper's model has no linear part; it costs little and helps where few examples are seen.
+ * adagrad's sums are of four factors each, as good and a third less to move (docs/decisions/017).
  *
  * How pairs are summed in O(n fields), and why not pair by pair: kern/kern_factors.h. */
 #include "model/factors.h"
@@ -66,7 +67,7 @@ static asgd_status shape(void *self, const asgd_schema *d, asgd_table *tables, i
     tables[ASGDI_FACTORS] = (asgd_table){.name  = "factors",
                                          .rows  = d->features,
                                          .dim   = d->fields * m->cell,
-                                         .flags = ASGD_TABLE_BY_FEATURE,
+                                         .flags = ASGD_TABLE_BY_FEATURE | ASGD_TABLE_QUADS,
                                          .init  = ASGD_INIT_UNIFORM,
                                          .scale = m->init * sqrtf(3.0f / (float)m->cell)};
     *n_tables             = 3;

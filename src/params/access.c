@@ -81,7 +81,7 @@ static void add_to_means(const asgdi_access *a, const asgdi_table *x, float *row
     const asgdk_slots *s = &a->p->slots;
     a->k->load(a->row, row, x->stride);
     for (size_t i = 0; i < x->stride; i++) {
-        const size_t part = i / x->pad;
+        const size_t part = i < x->pad ? 0 : 1 + (i - x->pad) / x->slot;
         const float  was = a->row[i], now = was + by[i];
         const bool   mean = part > 0 && s->slot[part - 1] == ASGDK_MEAN;
         a->row[i]         = mean && now < was / 2 ? was / 2 : now;

@@ -1,6 +1,6 @@
 /* params.c -- the master copy of a model's tables.
  *
- * A table is one slab of rows, each [w: pad][merged slot: pad]...; floats between dim and pad are
+ * A table is one slab of rows, each [w: pad][merged slot: slot]...; floats between dim and pad are
  * zero and stay zero, so that kernels need no tails.  A random initial value depends on the seed,
  * the table's number, the row and the column alone: not on slots, layout or threads. */
 #include "params/params.h"
@@ -31,9 +31,12 @@ static asgd_status check_table(const asgd_table *t, int i)
     if (t->init != ASGD_INIT_ZERO && !(t->scale >= 0 && isfinite(t->scale)))
         return ASGD_FAIL(EINVAL, "table %s: the scale of its random start is %g: a number >= 0",
                          t->name, (double)t->scale);
-    if (t->flags & ~(uint32_t)(ASGD_TABLE_BY_FEATURE | ASGD_TABLE_NO_DECAY))
+    if (t->flags & ~(uint32_t)(ASGD_TABLE_BY_FEATURE | ASGD_TABLE_NO_DECAY | ASGD_TABLE_QUADS))
         return ASGD_FAIL(EINVAL, "table %s: flags %#lx holds bits that asgd_table_flags lacks",
                          t->name, (unsigned long)t->flags);
+    if (t->flags & ASGD_TABLE_QUADS && t->dim % 4 != 0)
+        return ASGD_FAIL(EINVAL, "table %s: rows of %lu floats do not consist of quads", t->name,
+                         (unsigned long)t->dim);
     return ASGD_OK;
 }
 
@@ -90,6 +93,7 @@ asgd_status asgdi_params_init(asgdi_params *p, const asgd_table *tables, int n, 
         asgdi_table *x = &p->table[t];
         x->info        = tables[t];
         x->pad         = asgdk_pad(tables[t].dim);
+        x->slot        = x->pad;
         x->stride      = x->pad;
         ASGD_TRY_GOTO(fail, new_slab(x, x->stride, &x->master));
         p->n_tables = t + 1;
@@ -122,6 +126,16 @@ static void widen(asgdi_table *t, size_t stride, float *slab)
     t->stride = stride;
 }
 
+static uint32_t slot_with(const asgdi_table *t, asgd_rule_kind rule)
+{
+    return asgdk_slot_pad(asgdk_rule_of(rule, t->info.flags), t->pad);
+}
+
+static size_t stride_with(const asgdi_table *t, asgd_rule_kind rule, const asgdk_slots *slots)
+{
+    return t->pad + (size_t)slots->merged * slot_with(t, rule);
+}
+
 asgd_status asgdi_params_set_rule(asgdi_params *p, asgd_rule_kind rule)
 {
     const asgdk_slots none  = {0};
@@ -130,13 +144,15 @@ asgd_status asgdi_params_set_rule(asgdi_params *p, asgd_rule_kind rule)
     asgd_status       s                     = ASGD_OK;
     /* all new slabs before any old one goes: a failure changes nothing */
     for (int t = 0; t < p->n_tables && slots.merged > 0; t++)
-        ASGD_TRY_GOTO(
-            fail, new_slab(&p->table[t], (size_t)p->table[t].pad * (1 + slots.merged), &slab[t]));
+        ASGD_TRY_GOTO(fail,
+                      new_slab(&p->table[t], stride_with(&p->table[t], rule, &slots), &slab[t]));
     for (int t = 0; t < p->n_tables; t++) {
+        asgdi_table *x = &p->table[t];
         if (slab[t])
-            widen(&p->table[t], (size_t)p->table[t].pad * (1 + slots.merged), slab[t]);
+            widen(x, stride_with(x, rule, &slots), slab[t]);
         else
-            narrow(&p->table[t], p->table[t].pad);
+            narrow(x, x->pad);
+        x->slot = slot_with(x, rule);
     }
     p->rule  = rule;
     p->slots = slots;

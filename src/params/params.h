@@ -1,6 +1,6 @@
 /* params.h -- tables of rows: the master copy, and each worker's view of it.
  *
- * A table is one slab of rows, stride floats apart: [w: pad][merged slot 0: pad]...  Rows below
+ * A table is one slab of rows, stride floats apart: [w: pad][merged slot 0: slot]...  Rows below
  * n_own of a view are the worker's own copy, with a second copy `seen` of the master as it was when
  * last merged; own - seen is the worker's unmerged progress.  A merge takes it to the master and
  * brings the others' progress back, block by block under the block's lock:
@@ -19,7 +19,8 @@
 typedef struct asgdi_table {
     asgd_table info;
     uint32_t   pad;    /* floats of w in a row */
-    size_t     stride; /* floats from row to row: pad * (1 + merged slots) */
+    uint32_t   slot;   /* floats of each merged slot: pad, or fewer (ASGD_TABLE_QUADS) */
+    size_t     stride; /* floats from row to row: pad + merged slots * slot */
     float     *master; /* [rows][stride] */
 } asgdi_table;
 
@@ -30,6 +31,16 @@ typedef struct asgdi_params {
     asgdk_slots    slots;
     asgdi_side     side; /* of the run that they are of, as far as its control loop knows */
 } asgdi_params;
+
+/* Parts of a row: 0 is w, then come the merged slots. */
+typedef struct asgdi_span {
+    uint32_t at, n; /* floats of the row */
+} asgdi_span;
+static inline asgdi_span asgdi_row_part(const asgdi_table *t, uint32_t part)
+{
+    if (part == 0) return (asgdi_span){0, t->pad};
+    return (asgdi_span){t->pad + (part - 1) * t->slot, t->slot};
+}
 
 /* Allocates rows for w alone and fills them as the tables say; seed decides the random ones. */
 asgd_status asgdi_params_init(asgdi_params *p, const asgd_table *tables, int n, uint64_t seed);

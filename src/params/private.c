@@ -113,16 +113,19 @@ static bool all_sums(const asgdk_slots *s)
 }
 
 /* One row whose parts are merged each in its own way. */
-static void merge_row(float *own, float *seen, float *master, uint32_t pad, const asgdi_params *p,
-                      const asgd_kern *k, float weight, float mean, const asgdk_step *step)
+static void merge_row(float *own, float *seen, float *master, const asgdi_table *t,
+                      const asgdi_params *p, const asgd_kern *k, float weight, float mean,
+                      const asgdk_step *step)
 {
-    const asgdk_slots *s = &p->slots;
+    const asgdk_slots *s   = &p->slots;
+    const uint32_t     pad = t->pad;
     for (uint32_t i = 0, end; i <= s->merged; i = end) {
         const asgdk_merge kind = part_kind(s, i);
         for (end = i + 1; end <= s->merged && part_kind(s, end) == kind;) end++;
         if (kind == ASGDK_DERIVED) continue;
-        const size_t at = (size_t)i * pad;
-        k->merge(own + at, seen + at, master + at, (size_t)(end - i) * pad,
+        const uint32_t   at   = asgdi_row_part(t, i).at;
+        const asgdi_span last = asgdi_row_part(t, end - 1);
+        k->merge(own + at, seen + at, master + at, last.at + last.n - at,
                  kind == ASGDK_SUM ? weight : mean);
     }
     if (s->w == ASGDK_DERIVED) {
@@ -156,8 +159,8 @@ static void merge_block(const merging *m, int t, uint64_t b)
                     (size_t)(last - first) * stride, m->weight);
     else
         for (uint64_t r = first; r < last; r++)
-            merge_row(own + r * stride, seen + r * stride, master + r * stride, m->x->pad, m->p,
-                      m->k, m->weight, m->mean, &m->step);
+            merge_row(own + r * stride, seen + r * stride, master + r * stride, m->x, m->p, m->k,
+                      m->weight, m->mean, &m->step);
     asgdi_lock_drop(&m->lock[b]);
 }
 

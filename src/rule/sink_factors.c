@@ -88,9 +88,9 @@ void asgdi_emit_ffm(asgd_sink *s, int table, asgdk_ffm *p, uint32_t n, const uin
     if (s->kind == ASGDI_ACCUMULATE)
         add_ffm(s, table, p, n, idx, field, val, xs, slope);
     else if (s->kind == ASGDI_APPLY)
-        s->k->ffm[s->rule.kind](&s->views[table], local_of(s, table),
-                                (size_t)x->pad * s->p->slots.local, p, n, idx, field, val, xs,
-                                slope, &s->step);
+        s->k->ffm[asgdk_rule_of(s->rule.kind, x->info.flags)](
+            &s->views[table], local_of(s, table), (size_t)x->pad * s->p->slots.local, p, n, idx,
+            field, val, xs, slope, &s->step);
 }
 
 void asgdi_prefetch(const asgd_sink *s, int table, uint32_t n, const uint32_t *idx)

@@ -30,6 +30,7 @@ bool asgdi_sink_steps(asgd_sink *s, const asgdi_steps *m, const asgd_batch *b, f
         j.bias_local = local ? s->local[m->bias] : NULL;
         j.bias_step  = *step_of(s, &s->p->table[m->bias], &plain);
     }
+    int rule = s->rule.kind;
     if (m->factors >= 0) {
         const asgdi_table *v = &s->p->table[m->factors];
         j.v                  = s->views[m->factors];
@@ -40,10 +41,11 @@ bool asgdi_sink_steps(asgd_sink *s, const asgdi_steps *m, const asgd_batch *b, f
         j.v_step             = *step_of(s, v, &plain);
         j.sum                = m->sum;
         j.ffm                = m->ffm;
-        if (j.ffm) j.ffm->sums = false;
+        if (j.ffm) {
+            j.ffm->sums = false;
+            rule        = asgdk_rule_of(s->rule.kind, v->info.flags);
+        }
     }
-    (m->factors < 0 ? s->k->linear
-     : m->ffm       ? s->k->ffm_steps
-                    : s->k->fm_steps)[s->rule.kind](&j, b->n);
+    (m->factors < 0 ? s->k->linear : m->ffm ? s->k->ffm_steps : s->k->fm_steps)[rule](&j, b->n);
     return true;
 }

@@ -6,14 +6,14 @@
 #include "rule/sink.h"
 
 typedef struct target {
-    asgd_view      view;
-    float         *local; /* [rows][local_stride] or NULL */
-    size_t         local_stride;
-    uint64_t       rows;
-    uint32_t       dim, pad;
-    asgd_rule_kind rule;
-    bool           plain; /* sgd without penalties: gradients may be added in any pieces */
-    asgdk_step     step;
+    asgd_view  view;
+    float     *local; /* [rows][local_stride] or NULL */
+    size_t     local_stride;
+    uint64_t   rows;
+    uint32_t   dim, pad;
+    int        rule;  /* asgdk_rule_of() */
+    bool       plain; /* sgd without penalties: gradients may be added in any pieces */
+    asgdk_step step;
 } target;
 
 /* The step's constants for a table: those it has, or *plain, which is them without penalties. */
@@ -36,7 +36,7 @@ static inline target target_apply(const asgd_sink *s, int table)
                                 .rows         = x->info.rows,
                                 .dim          = x->info.dim,
                                 .pad          = x->pad,
-                                .rule         = s->rule.kind,
+                                .rule         = asgdk_rule_of(s->rule.kind, x->info.flags),
                                 .step         = s->step};
     if (x->info.flags & ASGD_TABLE_NO_DECAY) t.step.l1 = t.step.l2 = 0;
     t.plain = t.rule == ASGD_RULE_sgd && t.step.l1 == 0 && t.step.l2 == 0;

@@ -124,7 +124,7 @@ static inline void check_sums(cluster *c, uint32_t x, const char *what, float *c
         if (c->c.exchange.merging[t] != ASGDI_MERGE_DELTA) continue;
         for (uint64_t i = 0; i < want.table[t].info.rows * stride; i++) {
             const float is = rows[t][i], should = want.table[t].master[i];
-            if (merge_of(&want, i % stride / want.table[t].pad) != ASGDK_SUM) continue;
+            if (merge_at(&want, t, i % stride) != ASGDK_SUM) continue;
             if (exact ? is == should : fabsf(is - should) <= 1e-3f * (1 + fabsf(should))) continue;
             WRONG(c, "%s process %u, table %d, row %llu, float %llu is %.9g, not %.9g", what, x, t,
                   (unsigned long long)(i / stride), (unsigned long long)(i % stride), (double)is,
@@ -241,7 +241,7 @@ static inline void check_rows(cluster *c, const whole *w, const asgdi_params *wa
         if (c->c.exchange.merging[t] != ASGDI_MERGE_DELTA) continue;
         for (uint64_t i = 0; i < x->info.rows * x->stride; i++) {
             const uint64_t row = i / x->stride, at = i % x->stride;
-            if (merge_of(want, at / x->pad) != ASGDK_SUM) continue;
+            if (merge_at(want, t, at) != ASGDK_SUM) continue;
             const float is = w->row[t][row][at], should = x->master[i];
             if (is != should)
                 WRONG(c, "snapshot, table %d, row %llu, float %llu is %.9g, not %.9g", t,

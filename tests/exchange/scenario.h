@@ -203,6 +203,8 @@ static inline void roll_tables(dice *d, cluster_config *c)
         snprintf(c->table[t].name, sizeof c->table[t].name, "%s", name[t]);
         if (t > 0 && roll_is(d, 0.5)) c->table[t].flags = ASGD_TABLE_BY_FEATURE;
     }
+    if (c->table[0].dim % 4 == 0 && draw_bits(d->seed, STREAM_LOSS, 6) % 2)
+        c->table[0].flags = ASGD_TABLE_QUADS; /* rows longer than w and not twice as long */
     c->rule    = roll_is(d, 0.6) ? ASGD_RULE_sgd : rules[roll(d) % (sizeof rules / sizeof *rules)];
     c->touched = roll_to(d, 2, MOST_TOUCHED);
     c->largest = roll_to(d, 1, 3);

@@ -322,13 +322,23 @@ static inline asgdk_merge merge_of(const asgdi_params *p, size_t part)
     return part == 0 ? p->slots.w : p->slots.slot[part - 1];
 }
 
+/* Of what float `at` of a row of a table belongs to. */
+static inline asgdk_merge merge_at(const asgdi_params *p, int table, size_t at)
+{
+    const asgdi_table *t = &p->table[table];
+    return merge_of(p, at < t->pad ? 0 : 1 + (at - t->pad) / t->slot);
+}
+
 /* Derived parts are for the rule to compute: nobody exchanges them, and nothing is added to them here. */
 static inline void touch_row(const asgdi_params *p, const touch *t, bool poison)
 {
     const asgdi_table *table = &p->table[t->table];
-    float             *row   = table->master + t->row * table->stride + t->column;
-    for (size_t part = 0; part * table->pad < table->stride; part++)
-        if (merge_of(p, part) != ASGDK_DERIVED) row[part * table->pad] += poison ? NAN : t->by;
+    float             *row   = table->master + t->row * table->stride;
+    for (uint32_t part = 0; part <= p->slots.merged; part++) {
+        const asgdi_span of = asgdi_row_part(table, part);
+        if (merge_of(p, part) != ASGDK_DERIVED)
+            row[of.at + t->column % of.n] += poison ? NAN : t->by;
+    }
 }
 
 /* The mean of the squares is the loss; one beyond measure is told as engine/worker.c tells it. */

@@ -17,16 +17,33 @@ static float sixteenth(void)
     return (float)((int)draw_below(33) - 16) / 16;
 }
 
-/* w: sixteenths, zero between dim and pad; slots as rules leave them. */
-static void fill_row(float *row, float *local, uint32_t dim, uint32_t pad, asgd_rule_kind kind)
+/* Rules here are those of asgdk_rule_of(). */
+static asgdk_slots slots_of(int kind)
 {
-    const asgdk_slots s = asgdk_rule_slots(kind);
-    for (uint32_t m = 0; m <= s.merged; m++)
-        for (uint32_t c = 0; c < pad; c++)
-            row[m * pad + c] = c >= dim                           ? 0
-                               : m == 0                           ? sixteenth()
-                               : kind == ASGD_RULE_ftrl && m == 1 ? 4 * draw()
-                                                                  : 0.1f + fabsf(draw());
+    return asgdk_rule_slots(kind == ASGDK_adagrad_quads ? ASGD_RULE_adagrad : (asgd_rule_kind)kind);
+}
+
+static uint32_t stride_of(int kind, uint32_t pad)
+{
+    return pad + slots_of(kind).merged * asgdk_slot_pad(kind, pad);
+}
+
+/* Which weight float c of a row is, or is a slot of. */
+static uint32_t weight_of(int kind, uint32_t pad, size_t c)
+{
+    if (kind == ASGDK_adagrad_quads && c >= pad) return (uint32_t)(c - pad) * 4;
+    return (uint32_t)c % pad;
+}
+
+/* w: sixteenths, zero between dim and pad; slots as rules leave them. */
+static void fill_row(float *row, float *local, uint32_t dim, uint32_t pad, int kind)
+{
+    const asgdk_slots s = slots_of(kind);
+    for (uint32_t c = 0; c < stride_of(kind, pad); c++)
+        row[c] = weight_of(kind, pad, c) >= dim                      ? 0
+                 : c < pad                                           ? sixteenth()
+                 : kind == ASGD_RULE_ftrl && c >= pad && c < 2 * pad ? 4 * draw()
+                                                                     : 0.1f + fabsf(draw());
     for (uint32_t c = 0; c < pad; c++) local[c] = c >= dim || !s.local ? 0 : draw();
 }
 
@@ -48,9 +65,9 @@ static bool close_to(double x, double want, double scale, bool rough)
     return fabs(x - want) <= 2e-5 * scale + (rough ? 6e-5 : 1e-30);
 }
 
-static bool has_rough_steps(asgd_rule_kind kind)
+static bool has_rough_steps(int kind)
 {
-    return kind == ASGD_RULE_adagrad || kind == ASGD_RULE_rmsprop;
+    return kind == ASGD_RULE_adagrad || kind == ASGD_RULE_rmsprop || kind == ASGDK_adagrad_quads;
 }
 
 /* The rows of two tables, and the local slots that go with them, after an emission. */
@@ -223,12 +240,11 @@ static void *zeros(size_t n, size_t size)
     return x;
 }
 
-static void open_ffm(ffm_case *x, asgd_rule_kind kind, uint32_t fields, uint32_t cell,
-                     uint32_t n_own)
+static void open_ffm(ffm_case *x, int kind, uint32_t fields, uint32_t cell, uint32_t n_own)
 {
     const uint32_t pad = asgdk_pad(fields * cell);
     *x                 = (ffm_case){
-                        .t      = make_table(FFM_ROWS, n_own, pad, pad * (1 + asgdk_rule_slots(kind).merged)),
+                        .t      = make_table(FFM_ROWS, n_own, pad, stride_of(kind, pad)),
                         .local  = floats((size_t)FFM_ROWS * pad),
                         .fields = fields,
                         .cell   = cell,
@@ -317,7 +333,7 @@ static bool ffm_concerns(const ffm_case *x, uint32_t c)
     return false;
 }
 
-static void ffm_change(const asgd_kern *k, asgd_rule_kind kind, const ffm_case *x, const table *was,
+static void ffm_change(const asgd_kern *k, int kind, const ffm_case *x, const table *was,
                        const table *u, float *lu, float slope, const asgdk_step *p)
 {
     float g[MAX_ROW], row[3 * MAX_ROW], local[MAX_ROW];
@@ -327,15 +343,15 @@ static void ffm_change(const asgd_kern *k, asgd_rule_kind kind, const ffm_case *
         memcpy(row, to, u->view.stride * sizeof *row);
         memcpy(local, l, x->t.pad * sizeof *local);
         ffm_gradient(x, was, e, g);
-        k->rule[kind](row, asgdk_rule_slots(kind).local ? local : NULL, g, x->t.pad, slope, p);
+        k->rule[kind](row, slots_of(kind).local ? local : NULL, g, x->t.pad, slope, p);
         for (size_t c = 0; c < u->view.stride; c++)
-            if (ffm_concerns(x, (uint32_t)c % x->t.pad)) to[c] = row[c];
+            if (ffm_concerns(x, weight_of(kind, x->t.pad, c))) to[c] = row[c];
         for (uint32_t c = 0; c < x->t.pad; c++)
             if (ffm_concerns(x, c)) l[c] = local[c];
     }
 }
 
-static void check_ffm(const asgd_kern *k, asgd_rule_kind kind, ffm_case *x, float slope)
+static void check_ffm(const asgd_kern *k, int kind, ffm_case *x, float slope)
 {
     const int        kept = n_blocks;
     const asgdk_step p    = make_step((int)draw_below(4), 3);
@@ -344,22 +360,23 @@ static void check_ffm(const asgd_kern *k, asgd_rule_kind kind, ffm_case *x, floa
     float           *lu = copy(x->local, (size_t)FFM_ROWS * pad);
     char             what[100];
     check_ffm_score(k, x);
-    k->ffm[kind](&x->t.view, asgdk_rule_slots(kind).local ? x->local : NULL, pad, x->state, x->n,
-                 x->idx, x->field, x->values ? x->val : NULL, x->xs, slope, &p);
+    k->ffm[kind](&x->t.view, slots_of(kind).local ? x->local : NULL, pad, x->state, x->n, x->idx,
+                 x->field, x->values ? x->val : NULL, x->xs, slope, &p);
     ffm_change(k, kind, x, &was, &u, lu, slope, &p);
     snprintf(what, sizeof what, "%s ffm rule %d, %u fields of %u, n %u", k->name, (int)kind,
              x->fields, x->cell, x->n);
     compare(what, &x->t, x->local, &u, lu, has_rough_steps(kind));
     for (uint32_t r = 0; r < FFM_ROWS; r++)
         for (size_t c = 0; c < x->t.view.stride; c++)
-            CHECK(c % pad < x->dim || table_row(&x->t, r)[c] == 0, "%s: padding", what);
+            CHECK(weight_of(kind, pad, c) < x->dim || table_row(&x->t, r)[c] == 0, "%s: padding",
+                  what);
     free_arrays_beyond(kept);
 }
 
 /* Examples one after another, as a worker has them: what one leaves in the state must not show in the
  * next, whatever fields it lacks. */
-static void run_ffm(const asgd_kern *k, asgd_rule_kind kind, uint32_t fields, uint32_t cell,
-                    uint32_t n_own, int scores, int changes)
+static void run_ffm(const asgd_kern *k, int kind, uint32_t fields, uint32_t cell, uint32_t n_own,
+                    int scores, int changes)
 {
     ffm_case x;
     open_ffm(&x, kind, fields, cell, n_own);
@@ -385,13 +402,13 @@ static void test_ffm(void **state)
         assert_null(k->ffm[ASGD_RULE_DEFAULT]);
         for (uint32_t fields = 1; fields <= 45; fields++)
             for (int i = 0; i < 3; i++, how++) {
-                const asgd_rule_kind kind =
-                    (asgd_rule_kind)(ASGD_RULE_sgd + how % (ASGD_RULES - ASGD_RULE_sgd));
+                const int kind = ASGD_RULE_sgd + how % (ASGDK_RULES - ASGD_RULE_sgd);
                 run_ffm(k, kind, fields, cells[i], owns[how / 7 % 3], 12, 3);
+                run_ffm(k, ASGDK_adagrad_quads, fields, cells[i], owns[how / 7 % 3], 1, 3);
             }
         run_ffm(k, ASGD_RULE_adagrad, 5, 24, 60, 20, 5);
         run_ffm(k, ASGD_RULE_ftrl, 7, ASGDK_CELL_MAX, 60, 20, 5);
-        for (asgd_rule_kind kind = ASGD_RULE_sgd; kind < ASGD_RULES; kind++)
+        for (int kind = ASGD_RULE_sgd; kind < ASGDK_RULES; kind++)
             run_ffm(k, kind, 9, 4, 60, 20, 20);
     }
 }

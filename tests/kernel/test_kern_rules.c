@@ -90,6 +90,56 @@ static void test_rules(void **state)
     }
 }
 
+/* One sum for every four weights, against double precision: the mean of the four squares is added, padding stays
+ * zero, and no sum but the row's own is touched. */
+static void check_quads(const asgd_kern *k, uint32_t pad, int variant)
+{
+    const uint32_t dim = pad - 4, slot = asgdk_slot_pad(ASGDK_adagrad_quads, pad);
+    const float    scale = 0.5f;
+    float         *row = floats((size_t)pad + slot + 4), *g = floats(pad);
+    double        *want = calloc(2 * (size_t)pad, sizeof *want), *sum = want + pad;
+    CHECK(want && (pad + slot) % 16 == 0 && slot >= pad / 4, "%u floats of %u sums", pad, slot);
+    for (uint32_t i = 0; i < pad; i++) want[i] = row[i] = i < dim ? row[i] : 0;
+    for (uint32_t i = 0; i < slot; i++) row[pad + i] = 0;
+    for (uint32_t i = 0; i < dim / 4; i++) sum[i] = row[pad + i] = fabsf(draw());
+    for (uint32_t i = 0; i < 4; i++) row[pad + slot + i] = 7;
+    for (int t = 1; t <= 8; t++) {
+        const asgdk_step p = make_step(variant, t);
+        for (uint32_t i = 0; i < pad; i++) g[i] = i < dim ? draw() : 0;
+        for (uint32_t q = 0; q < dim / 4; q++) {
+            double h[4], squares = 0;
+            for (uint32_t i = 0; i < 4; i++) {
+                h[i] = (double)scale * g[4 * q + i] + p.l2 * want[4 * q + i];
+                squares += h[i] * h[i];
+            }
+            sum[q] += squares / 4;
+            for (uint32_t i = 0; i < 4; i++) {
+                const double step = p.lr / sqrt(sum[q] + p.eps);
+                want[4 * q + i]   = shrink(want[4 * q + i] - step * h[i], step * p.l1);
+            }
+        }
+        k->rule[ASGDK_adagrad_quads](row, NULL, g, pad, scale, &p);
+        for (uint32_t i = 0; i < pad; i++)
+            CHECK(fabs(row[i] - want[i]) < 2e-5, "%s quads pad %u step %d at %u: %g, not %g",
+                  k->name, pad, t, i, row[i], want[i]);
+        for (uint32_t i = 0; i < slot; i++)
+            CHECK(fabs(row[pad + i] - (i < dim / 4 ? sum[i] : 0)) < 2e-5 * (1 + row[pad + i]),
+                  "%s quads pad %u step %d sum %u: %g", k->name, pad, t, i, row[pad + i]);
+        for (uint32_t i = 0; i < 4; i++)
+            CHECK(row[pad + slot + i] == 7, "%s: the next row", k->name);
+    }
+    free(want);
+    free_arrays();
+}
+
+static void test_quads(void **state)
+{
+    (void)state;
+    EACH_VARIANT(k)
+    for (int variant = 0; variant < 4; variant++)
+        for (uint32_t pad = 8; pad <= 320; pad += 8) check_quads(k, pad, variant);
+}
+
 /* The rules made of exact operations have the same bits in every variant that fuses multiply-adds. */
 static void test_same_bits(void **state)
 {
@@ -279,6 +329,7 @@ static void *race(void *rows)
             k->rule[kind](rows, local, g, RACE_PAD, 1, &p);
             k->rule1[kind](&narrow, local, 1, RACE_ROWS, idx, NULL, 0, &p);
         }
+        k->rule[ASGDK_adagrad_quads](rows, NULL, g, RACE_PAD, 1, &p);
         k->load(own, rows, RACE_STRIDE);
         k->store(rows, own, RACE_STRIDE);
         k->add(rows, seen, RACE_STRIDE);
@@ -301,13 +352,10 @@ static void test_atomic_races(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_reciprocal_root),
-        cmocka_unit_test(test_rule1),
-        cmocka_unit_test(test_padding_and_derive),
-        cmocka_unit_test(test_slots),
-        cmocka_unit_test(test_atomic_races),
+        cmocka_unit_test(test_rules),     cmocka_unit_test(test_quads),
+        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_reciprocal_root),
+        cmocka_unit_test(test_rule1),     cmocka_unit_test(test_padding_and_derive),
+        cmocka_unit_test(test_slots),     cmocka_unit_test(test_atomic_races),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -407,8 +407,9 @@ static void makes_tables(void **state)
                     w->init == ASGD_INIT_ZERO);
         assert_true(b->rows == 1 && b->dim == 1 && b->flags == ASGD_TABLE_NO_DECAY);
         assert_string_equal(v->name, "factors");
-        assert_true(v->rows == 7 && v->dim == made[i].dim && v->flags == ASGD_TABLE_BY_FEATURE &&
-                    v->init == ASGD_INIT_UNIFORM);
+        const uint32_t quads = strcmp(made[i].model, "ffm") == 0 ? ASGD_TABLE_QUADS : 0;
+        assert_true(v->rows == 7 && v->dim == made[i].dim &&
+                    v->flags == (ASGD_TABLE_BY_FEATURE | quads) && v->init == ASGD_INIT_UNIFORM);
         /* uniform in [-s, s] has the deviation s / sqrt(3) */
         assert_float_equal(v->scale / sqrtf(3), made[i].deviation, 1e-6f);
         assert_int_equal(asgd_model_outputs(m), 1);

@@ -25,6 +25,13 @@ static const asgd_table three[] = {
     {.name = "b", .rows = 4000, .dim = 1, .init = ASGD_INIT_NORMAL, .scale = 2},
     {.name = "c", .rows = 3, .dim = 16, .flags = ASGD_TABLE_NO_DECAY},
 };
+/* rows for adagrad: 156 weights as 160, 39 sums as 48 */
+static const asgd_table quads = {.name  = "q",
+                                 .rows  = 9,
+                                 .dim   = 156,
+                                 .flags = ASGD_TABLE_QUADS,
+                                 .init  = ASGD_INIT_UNIFORM,
+                                 .scale = 1};
 
 static float at(const asgdi_params *p, int t, uint64_t r, uint32_t c)
 {
@@ -70,6 +77,42 @@ static void test_layout(void **state)
     asgdi_params_free(&p);
     asgdi_params_free(&p); /* harmless */
     asgdi_params_free(&fresh);
+}
+
+/* One sum for four weights is adagrad's alone; other rules have a slot of every weight. */
+static void test_quads(void **state)
+{
+    (void)state;
+    static const struct {
+        asgd_rule_kind rule;
+        uint32_t       slot;
+        size_t         stride;
+    } want[] = {{ASGD_RULE_adagrad, 48, 208},  {ASGD_RULE_rmsprop, 160, 320},
+                {ASGD_RULE_adagrad, 48, 208},  {ASGD_RULE_sgd, 160, 160},
+                {ASGD_RULE_DEFAULT, 160, 160}, {ASGD_RULE_adagrad, 48, 208}};
+    asgdi_params p, fresh;
+    assert_int_equal(asgdi_params_init(&p, &quads, 1, 11), ASGD_OK);
+    assert_int_equal(asgdi_params_init(&fresh, &quads, 1, 11), ASGD_OK);
+    const asgdi_table *x = &p.table[0];
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+        assert_int_equal(asgdi_params_set_rule(&p, want[i].rule), ASGD_OK);
+        assert_int_equal(x->slot, want[i].slot);
+        assert_int_equal(x->stride, want[i].stride);
+        const asgdi_span w = asgdi_row_part(x, 0), sums = asgdi_row_part(x, 1);
+        assert_true(w.at == 0 && w.n == 160 && sums.at == 160 && sums.n == x->slot);
+        same_weights(&p, &fresh);
+        for (uint64_t r = 0; r < x->info.rows; r++)
+            for (size_t c = x->pad; c < x->stride; c++) {
+                assert_true(x->master[r * x->stride + c] == 0);
+                x->master[r * x->stride + c] = 3; /* not to be there after the next rule */
+            }
+    }
+    asgdi_params_free(&p);
+    asgdi_params_free(&fresh);
+    asgd_table odd = quads;
+    odd.dim        = 154;
+    assert_int_equal(asgdi_params_init(&p, &odd, 1, 11), ASGD_EINVAL);
+    assert_non_null(strstr(asgd_errmsg(), "154"));
 }
 
 /* A value depends on seed, table number, row and column: filling again, with slots in between or
@@ -161,6 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_quads),
         cmocka_unit_test(test_fill),
         cmocka_unit_test(test_refused),
     };
