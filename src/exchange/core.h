@@ -440,10 +440,13 @@ void asgdi_masters_free(asgdi_exchange *x);
 /* ---- master.c ---- */
 void asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b); /* M = S, and it serves */
 /* M is what a copy of version `count` had, of which the rows listed (NULL: none) were rounded. */
-void asgdi_master_begin(asgdi_exchange *x, asgdi_block *b, uint64_t count, const uint8_t *rounded);
-void asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
-void asgdi_master_new_view(asgdi_exchange *x);
-void asgdi_master_unseen(asgdi_exchange *x, asgdi_block *b); /* own progress came in */
+void asgdi_master_begin(asgdi_exchange *x, asgdi_block *b, uint64_t count);
+/* Just begun at `count`.  A row that the copy had rounded others may have exactly, or have as it was before: to all it
+ * counts as changed since. */
+void   asgdi_master_rounded(asgdi_master *m, uint64_t count, uint32_t row);
+void   asgdi_master_on_delta(asgdi_exchange *x, uint32_t from, asgdi_reader *r);
+void   asgdi_master_new_view(asgdi_exchange *x);
+void   asgdi_master_unseen(asgdi_exchange *x, asgdi_block *b); /* own progress came in */
 size_t asgdi_reply_room(const asgdi_exchange *x, const asgdi_block *b, uint32_t n); /* n rows */
 
 /* ---- good.c ---- */

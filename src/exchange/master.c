@@ -15,26 +15,27 @@ void asgdi_master_from_copy(asgdi_exchange *x, asgdi_block *b)
     memcpy(m->m, asgdi_x_s(x, b), asgdi_x_floats(b) * sizeof(float));
     memcpy(m->seq, b->seq, x->c.size * sizeof *m->seq);
     memcpy(m->included, b->included, x->c.size * sizeof *m->included);
-    m->updates = b->base_updates;
-    m->round   = b->sync_round;
-    m->back    = b->back;
-    asgdi_master_begin(x, b, b->base.count, asgdi_x_rough(x, b));
+    m->updates        = b->base_updates;
+    m->round          = b->sync_round;
+    m->back           = b->back;
+    const uint8_t *is = asgdi_x_rough(x, b);
+    asgdi_master_begin(x, b, b->base.count);
+    for (uint32_t i = 0; is && i < b->rows; i++)
+        if (is[i]) asgdi_master_rounded(m, b->base.count, i);
     asgdi_good_begin(x, b);
     m->serving = true;
 }
 
-/* Rows that the copy had rounded others may have exactly, or have as they were before: to all they count as changed
- * since. */
-void asgdi_master_begin(asgdi_exchange *x, asgdi_block *b, uint64_t count, const uint8_t *rounded)
+void asgdi_master_begin(asgdi_exchange *x, asgdi_block *b, uint64_t count)
 {
-    asgdi_master *m   = b->master;
-    bool          any = false;
-    for (uint32_t r = 0; r < b->rows; r++) {
-        const bool one = rounded && rounded[r];
-        m->changed[r]  = count + one;
-        any |= one;
-    }
-    m->version = (asgdi_version){x->view, count + any};
+    asgdi_master *m = b->master;
+    for (uint32_t i = 0; i < b->rows; i++) m->changed[i] = count;
+    m->version = (asgdi_version){x->view, count};
+}
+
+void asgdi_master_rounded(asgdi_master *m, uint64_t count, uint32_t row)
+{
+    m->version.count = m->changed[row] = count + 1;
 }
 
 /* ---- the owner's own progress ----

@@ -195,7 +195,9 @@ void asgdi_takeover_on_data(asgdi_exchange *x, uint32_t from, asgdi_reader *r)
     m->updates = updates;
     m->round   = sync_round;
     m->back    = back;
-    asgdi_master_begin(x, b, v.count, list);
+    asgdi_master_begin(x, b, v.count);
+    for (uint32_t i = 0; i < b->rows; i++)
+        if (asgdi_row_is(list, i)) asgdi_master_rounded(m, v.count, i);
     asgdi_good_begin(x, b);
     serve(x, m);
 }
