@@ -149,8 +149,9 @@ static bool make_counts(const asgdi_tally *t, asgdi_tally_own *o)
     return true;
 }
 
-/* Adds a feature at an empty slot; returns what is there then. */
-static uint64_t add(asgdi_tally *t, asgdi_tally_own *o, asgdi_u64 *slot, uint32_t feature)
+/* Adds a feature at an empty slot, unless another thread is quicker; returns what is there then. */
+static uint64_t add(asgdi_tally *t, asgdi_tally_own *o, asgdi_u64 *slot, uint32_t feature,
+                    uint32_t *added)
 {
     if (o->next == o->end) {
         o->next = asgdi_add_relaxed(&t->ids, BLOCK);
@@ -160,6 +161,7 @@ static uint64_t add(asgdi_tally *t, asgdi_tally_own *o, asgdi_u64 *slot, uint32_
     uint64_t was       = 0;
     if (!asgdi_cas_acq_rel(slot, &was, new)) return was;
     t->feature[o->next++] = feature;
+    *added += 1;
     return new;
 }
 
@@ -174,11 +176,7 @@ static uint32_t number(asgdi_tally *t, asgdi_tally_own *o, uint32_t *idx, uint32
         __builtin_prefetch(&t->slot[place_of(ahead) >> shift]);
         for (uint64_t at = place_of(f) >> shift;; at = (at + 1) & mask) {
             uint64_t w = asgdi_load_relaxed(&t->slot[at]);
-            if (w == 0) {
-                const uint32_t next = o->next;
-                w                   = add(t, o, &t->slot[at], f);
-                added += o->next != next;
-            }
+            if (w == 0) w = add(t, o, &t->slot[at], f, &added);
             if (w >> 32 == f) {
                 idx[i] = (uint32_t)w - 1;
                 break;

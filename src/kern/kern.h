@@ -33,14 +33,14 @@ static inline uint32_t asgdk_pad(uint32_t dim)
 /* Rules as kernels have them: those of asgd_rule_kind, and adagrad with one sum for every four weights of a row, for
  * tables with ASGD_TABLE_QUADS.  Every other rule treats such tables as all others. */
 enum { ASGDK_adagrad_quads = ASGD_RULES, ASGDK_RULES };
-static inline int asgdk_rule_of(asgd_rule_kind kind, uint32_t table_flags)
+static inline uint32_t asgdk_rule_of(asgd_rule_kind kind, uint32_t table_flags)
 {
     return kind == ASGD_RULE_adagrad && (table_flags & ASGD_TABLE_QUADS) ? ASGDK_adagrad_quads
-                                                                         : (int)kind;
+                                                                         : (uint32_t)kind;
 }
 /* Floats of each merged slot of a row.  With one sum for four weights: so many that rows begin where cache lines do, and at
  * least LANES / 4 from any multiple of 8 weights on. */
-static inline uint32_t asgdk_slot_pad(int rule, uint32_t pad)
+static inline uint32_t asgdk_slot_pad(uint32_t rule, uint32_t pad)
 {
     return rule == ASGDK_adagrad_quads ? ((pad + ((pad / 4 + 7) & ~7u) + 15) & ~15u) - pad : pad;
 }

@@ -30,7 +30,7 @@ bool asgdi_sink_steps(asgd_sink *s, const asgdi_steps *m, const asgd_batch *b, f
         j.bias_local = local ? s->local[m->bias] : NULL;
         j.bias_step  = *step_of(s, &s->p->table[m->bias], &plain);
     }
-    int rule = s->rule.kind;
+    uint32_t rule = s->rule.kind;
     if (m->factors >= 0) {
         const asgdi_table *v = &s->p->table[m->factors];
         j.v                  = s->views[m->factors];

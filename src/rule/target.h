@@ -11,7 +11,7 @@ typedef struct target {
     size_t     local_stride;
     uint64_t   rows;
     uint32_t   dim, pad;
-    int        rule;  /* asgdk_rule_of() */
+    uint32_t   rule;  /* asgdk_rule_of() */
     bool       plain; /* sgd without penalties: gradients may be added in any pieces */
     asgdk_step step;
 } target;

@@ -18,25 +18,25 @@ static float sixteenth(void)
 }
 
 /* Rules here are those of asgdk_rule_of(). */
-static asgdk_slots slots_of(int kind)
+static asgdk_slots slots_of(uint32_t kind)
 {
     return asgdk_rule_slots(kind == ASGDK_adagrad_quads ? ASGD_RULE_adagrad : (asgd_rule_kind)kind);
 }
 
-static uint32_t stride_of(int kind, uint32_t pad)
+static uint32_t stride_of(uint32_t kind, uint32_t pad)
 {
     return pad + slots_of(kind).merged * asgdk_slot_pad(kind, pad);
 }
 
 /* Which weight float c of a row is, or is a slot of. */
-static uint32_t weight_of(int kind, uint32_t pad, size_t c)
+static uint32_t weight_of(uint32_t kind, uint32_t pad, size_t c)
 {
     if (kind == ASGDK_adagrad_quads && c >= pad) return (uint32_t)(c - pad) * 4;
     return (uint32_t)c % pad;
 }
 
 /* w: sixteenths, zero between dim and pad; slots as rules leave them. */
-static void fill_row(float *row, float *local, uint32_t dim, uint32_t pad, int kind)
+static void fill_row(float *row, float *local, uint32_t dim, uint32_t pad, uint32_t kind)
 {
     const asgdk_slots s = slots_of(kind);
     for (uint32_t c = 0; c < stride_of(kind, pad); c++)
@@ -65,7 +65,7 @@ static bool close_to(double x, double want, double scale, bool rough)
     return fabs(x - want) <= 2e-5 * scale + (rough ? 6e-5 : 1e-30);
 }
 
-static bool has_rough_steps(int kind)
+static bool has_rough_steps(uint32_t kind)
 {
     return kind == ASGD_RULE_adagrad || kind == ASGD_RULE_rmsprop || kind == ASGDK_adagrad_quads;
 }
@@ -240,7 +240,7 @@ static void *zeros(size_t n, size_t size)
     return x;
 }
 
-static void open_ffm(ffm_case *x, int kind, uint32_t fields, uint32_t cell, uint32_t n_own)
+static void open_ffm(ffm_case *x, uint32_t kind, uint32_t fields, uint32_t cell, uint32_t n_own)
 {
     const uint32_t pad = asgdk_pad(fields * cell);
     *x                 = (ffm_case){
@@ -333,7 +333,7 @@ static bool ffm_concerns(const ffm_case *x, uint32_t c)
     return false;
 }
 
-static void ffm_change(const asgd_kern *k, int kind, const ffm_case *x, const table *was,
+static void ffm_change(const asgd_kern *k, uint32_t kind, const ffm_case *x, const table *was,
                        const table *u, float *lu, float slope, const asgdk_step *p)
 {
     float g[MAX_ROW], row[3 * MAX_ROW], local[MAX_ROW];
@@ -351,7 +351,7 @@ static void ffm_change(const asgd_kern *k, int kind, const ffm_case *x, const ta
     }
 }
 
-static void check_ffm(const asgd_kern *k, int kind, ffm_case *x, float slope)
+static void check_ffm(const asgd_kern *k, uint32_t kind, ffm_case *x, float slope)
 {
     const int        kept = n_blocks;
     const asgdk_step p    = make_step((int)draw_below(4), 3);
@@ -375,8 +375,8 @@ static void check_ffm(const asgd_kern *k, int kind, ffm_case *x, float slope)
 
 /* Examples one after another, as a worker has them: what one leaves in the state must not show in the
  * next, whatever fields it lacks. */
-static void run_ffm(const asgd_kern *k, int kind, uint32_t fields, uint32_t cell, uint32_t n_own,
-                    int scores, int changes)
+static void run_ffm(const asgd_kern *k, uint32_t kind, uint32_t fields, uint32_t cell,
+                    uint32_t n_own, int scores, int changes)
 {
     ffm_case x;
     open_ffm(&x, kind, fields, cell, n_own);
@@ -402,13 +402,13 @@ static void test_ffm(void **state)
         assert_null(k->ffm[ASGD_RULE_DEFAULT]);
         for (uint32_t fields = 1; fields <= 45; fields++)
             for (int i = 0; i < 3; i++, how++) {
-                const int kind = ASGD_RULE_sgd + how % (ASGDK_RULES - ASGD_RULE_sgd);
+                const uint32_t kind = ASGD_RULE_sgd + (uint32_t)how % (ASGDK_RULES - ASGD_RULE_sgd);
                 run_ffm(k, kind, fields, cells[i], owns[how / 7 % 3], 12, 3);
                 run_ffm(k, ASGDK_adagrad_quads, fields, cells[i], owns[how / 7 % 3], 1, 3);
             }
         run_ffm(k, ASGD_RULE_adagrad, 5, 24, 60, 20, 5);
         run_ffm(k, ASGD_RULE_ftrl, 7, ASGDK_CELL_MAX, 60, 20, 5);
-        for (int kind = ASGD_RULE_sgd; kind < ASGDK_RULES; kind++)
+        for (uint32_t kind = ASGD_RULE_sgd; kind < ASGDK_RULES; kind++)
             run_ffm(k, kind, 9, 4, 60, 20, 20);
     }
 }
