@@ -83,7 +83,7 @@ const char *text_interventions(char *buf, uint32_t n)
         snprintf(buf, 2 * TEXT_BYTES, "nothing");
     else if (n < 3)
         snprintf(buf, 2 * TEXT_BYTES, "deltas count 1/2%s",
-                 n == 2 ? ", processes keep together" : "");
+                 n == 2 ? ", processes keep together" : " until losses are well again");
     else
         snprintf(buf, 2 * TEXT_BYTES,
                  "deltas count 1/%u, processes keep together, went back %u time%s", 1u << (n - 1),

@@ -306,7 +306,7 @@ struct asgdi_exchange {
     struct {
         asgdi_guard guard;
         /* What is in force, decided by the speaker, spread by all; they only grow. */
-        uint32_t level; /* 1: deltas count less; 2: and processes keep together */
+        uint32_t level; /* watch.c tells which there are */
         uint32_t back;  /* times that all are to go back to the last good state */
         uint64_t state; /* good states so far */
         uint32_t done;  /* times that this process's copy has gone back */

@@ -79,6 +79,7 @@ void asgdi_guard_again(asgdi_guard *g, uint64_t now)
     g->window = (asgdi_losses){0};
     g->broken = g->fine = false;
     g->streak           = 0;
+    g->since_good       = 0;
     g->skip             = 1;
     g->last             = 0;
     g->since            = now;

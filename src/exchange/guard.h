@@ -30,12 +30,12 @@ typedef struct asgdi_guard {
     double       first;      /* before anything was learnt, by all that is known */
     double       starts;     /* sum of `first` of those that told it */
     uint32_t     n_starts;
-    uint64_t     windows;      /* that were looked at */
-    uint64_t     since_good;   /* windows since a state was last called good */
-    uint32_t     streak, skip; /* bad ones one after another; windows not to be looked at */
-    uint64_t     since;        /* progress when the best was known, or something was done */
-    bool         broken;       /* in this window: a process whose losses are none */
-    bool         fine; /* the last window that was looked at was, after what was done last */
+    uint64_t     windows;  /* that were looked at */
+    uint64_t since_good;   /* windows since a state was called good, or since something was done */
+    uint32_t streak, skip; /* bad ones one after another; windows not to be looked at */
+    uint64_t since;        /* progress when the best was known, or something was done */
+    bool     broken;       /* in this window: a process whose losses are none */
+    bool     fine;         /* the last window that was looked at was, after what was done last */
 } asgdi_guard;
 
 typedef enum asgdi_finding {

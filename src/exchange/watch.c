@@ -4,8 +4,9 @@
  * alone decides, so that there is one decision, and whoever speaks after it goes on from there.  What is in
  * force is three numbers that only grow, told with every sign of life, so news of them may be lost, late or repeated.
  *
- *     level 1  deltas count half, those of unusual staleness less
- *     level 2  and processes may be a quarter as far ahead
+ *     level    damped    deltas count half, those of unusual staleness less
+ *              eased     that was enough, losses have been near the best for a while: deltas count in full again
+ *              together  it was not: deltas count half from now on, and processes may be a quarter as far ahead
  *     back     all go back to the last good state; deltas count half as much again each time
  *
  * A state is good when losses are near the best.  When the speaker says so, each owner takes a copy of its
@@ -19,10 +20,12 @@
 
 #include <math.h>
 
+enum { DAMPED = 1, EASED, TOGETHER }; /* levels */
+
 enum {
     MOST_BACK = 5, /* times that all go back; more would not help either */
-    CLOSER    = 4, /* times, at level 2 */
-    AHEAD     = 4, /* updates, at level 2, where there was no bound */
+    CLOSER    = 4, /* times, together */
+    AHEAD     = 4, /* updates, together, where there was no bound */
 };
 
 static bool is_on(const asgdi_exchange *x)
@@ -32,19 +35,24 @@ static bool is_on(const asgdi_exchange *x)
 
 /* ---- what is in force ---- */
 
+static bool is_damped(const asgdi_exchange *x)
+{
+    return x->watch.level == DAMPED || x->watch.level == TOGETHER;
+}
+
 double asgdi_watch_weight(const asgdi_exchange *x)
 {
-    return ldexp(1, -(int)((x->watch.level > 0) + x->watch.back));
+    return ldexp(1, -(int)(is_damped(x) + x->watch.back));
 }
 
 double asgdi_watch_damp(const asgdi_exchange *x)
 {
-    return x->watch.level > 0 ? fmin(x->c.damp, 1) : x->c.damp;
+    return is_damped(x) ? fmin(x->c.damp, 1) : x->c.damp;
 }
 
 uint64_t asgdi_watch_ahead(const asgdi_exchange *x)
 {
-    if (x->watch.level < 2) return x->c.ahead;
+    if (x->watch.level < TOGETHER) return x->c.ahead;
     if (x->c.ahead == 0) return AHEAD;
     return x->c.ahead / CLOSER > 2 ? x->c.ahead / CLOSER : 2;
 }
@@ -52,7 +60,7 @@ uint64_t asgdi_watch_ahead(const asgdi_exchange *x)
 uint64_t asgdi_watch_local_steps(const asgdi_exchange *x)
 {
     const uint64_t most = asgdi_watch_ahead(x) / 2; /* or nobody would ever get so far */
-    if (x->watch.level < 2 || x->c.clock == ASGDI_CLOCK_SYNC || x->c.local_steps <= most)
+    if (x->watch.level < TOGETHER || x->c.clock == ASGDI_CLOCK_SYNC || x->c.local_steps <= most)
         return x->c.local_steps;
     return most > 0 ? most : 1;
 }
@@ -61,7 +69,7 @@ void asgdi_watch_learn(asgdi_exchange *x, uint32_t level, uint32_t back, uint64_
 {
     const bool news = level > x->watch.level || back > x->watch.back;
     if (!is_on(x)) return;
-    if (level > x->watch.level) x->watch.level = level < 2 ? level : 2;
+    if (level > x->watch.level) x->watch.level = level < TOGETHER ? level : TOGETHER;
     if (back > x->watch.back) x->watch.back = back < MOST_BACK ? back : MOST_BACK;
     if (state > x->watch.state) x->watch.state = state;
     if (news) asgdi_guard_again(&x->watch.guard, asgdi_exchange_examples(x));
@@ -69,7 +77,8 @@ void asgdi_watch_learn(asgdi_exchange *x, uint32_t level, uint32_t back, uint64_
 
 uint32_t asgdi_exchange_interventions(const asgdi_exchange *x)
 {
-    return x->watch.back ? 2 + x->watch.back : x->watch.level;
+    if (x->watch.back) return 2 + x->watch.back;
+    return x->watch.level == TOGETHER ? 2 : x->watch.level > 0;
 }
 
 bool asgdi_exchange_is_hopeless(const asgdi_exchange *x)
@@ -84,11 +93,8 @@ bool asgdi_exchange_is_hopeless(const asgdi_exchange *x)
 
 static void act(asgdi_exchange *x, bool broken)
 {
-    uint32_t level = x->watch.level + 1, back = x->watch.back;
-    if (broken || level > 2) {
-        level = 2;
-        back++;
-    }
+    const uint32_t level = x->watch.level == 0 && !broken ? DAMPED : TOGETHER;
+    const uint32_t back  = x->watch.back + (broken || x->watch.level == TOGETHER);
     if (back > MOST_BACK) {
         x->watch.hopeless = true;
         return;
@@ -128,6 +134,7 @@ void asgdi_watch_losses(asgdi_exchange *x, uint32_t of, const asgdi_losses *l)
     if (f == ASGDI_GUARD_GOOD) {
         x->watch.state++;
         x->beat_now = true;
+        if (x->watch.level == DAMPED) asgdi_watch_learn(x, EASED, x->watch.back, x->watch.state);
     }
     if (f >= ASGDI_GUARD_WORSE) act(x, f == ASGDI_GUARD_BROKEN);
 }

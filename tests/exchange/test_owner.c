@@ -277,6 +277,49 @@ static void what_was_good_comes_back(void **state)
     end(&s);
 }
 
+/* What process 1 adds to a row of its copy, as it comes to all. */
+static float comes(pair *s, float added)
+{
+    float      *row = s->p[1].table[0].master;
+    const float was = *row;
+    *row += added;
+    s->told[1].updates++;
+    s->told[1].examples++;
+    settle(s);
+    s->told[0].updates++; /* and it looks */
+    settle(s);
+    assert_true(s->p[0].table[0].master[0] == *row);
+    return *row - was;
+}
+
+/* Deltas count half until losses are near the best again; if it comes a second time, to the end. */
+static void what_was_enough_ends(void **state)
+{
+    (void)state;
+    pair                        s;
+    const asgdi_exchange_config config = {.local_steps = 1, .guard = 100};
+    begin(&s, ASGD_RULE_sgd, &config);
+    settle(&s);
+    report(&s, 4, 0.5, false);
+    assert_true(comes(&s, 1) == 1);
+    report(&s, 2, 2, false);
+    assert_int_equal(asgdi_exchange_interventions(s.x[0]), 1);
+    assert_true(comes(&s, 1) == 0.5f);
+    report(&s, 3, 0.5, false);
+    assert_true(comes(&s, 1) == 0.5f);
+    report(&s, 3, 0.5, false);
+    assert_true(comes(&s, 1) == 1);
+    for (uint32_t q = 0; q < PROCESSES; q++)
+        assert_int_equal(asgdi_exchange_interventions(s.x[q]), 1);
+    report(&s, 4, 2, false);
+    assert_int_equal(asgdi_exchange_interventions(s.x[0]), 2);
+    assert_true(comes(&s, 1) == 0.5f);
+    report(&s, 10, 0.5, false);
+    assert_true(comes(&s, 1) == 0.5f);
+    assert_int_equal(asgdi_exchange_interventions(s.x[0]), 2);
+    end(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +328,7 @@ int main(void)
         cmocka_unit_test(the_lead_grows_with_the_root),
         cmocka_unit_test(what_cannot_work_is_refused),
         cmocka_unit_test(what_was_good_comes_back),
+        cmocka_unit_test(what_was_enough_ends),
         cmocka_unit_test(the_lead_grows_as_steps_get_shorter),
         cmocka_unit_test(the_lead_shrinks_at_the_end),
     };

@@ -31,7 +31,7 @@ launch() { # JOB PROCESSES OUTPUT
     local job=$1 processes=$2 output=$3
     # shellcheck disable=SC2086
     $WRAP timeout -k 5 "$TIMEOUT" "$MPIRUN" -n "$processes" "$ASGD" ${arguments[$job]} --workers 1 --seed "$seed" \
-        --dead-after 3 --exchange mpi --json --quiet -o "$folder/model.safetensors" >"$output" 2>"$output.err"
+        --dead-after 3 --exchange mpi --json -o "$folder/model.safetensors" >"$output" 2>"$output.err"
 }
 
 ranks() { # the processes of this run, "PID RANK" a line
@@ -123,7 +123,7 @@ one_run() {
         $((SECONDS - began)) "${metric[$job]}" "$value" "$((PROCESSES - ${lost:-0}))" "$examples" "$also" "$verdict"
     if [[ $verdict == right ]]; then good=$((good + 1)); else
         bad=$((bad + 1))
-        sed 's/^/    /' "$output.err" | grep -v 'PMIX ERROR' | tail -n 20
+        sed 's/^/    /' "$output.err" | grep -v 'PMIX ERROR' | tail -n 40
     fi
     pkill -KILL -f "^$ASGD train .*$folder/model" 2>/dev/null
 }
