@@ -67,7 +67,8 @@ uint64_t asgdi_watch_local_steps(const asgdi_exchange *x)
 
 void asgdi_watch_learn(asgdi_exchange *x, uint32_t level, uint32_t back, uint64_t state)
 {
-    const bool news = level > x->watch.level || back > x->watch.back;
+    /* easing is no reason to doubt what was heard before */
+    const bool news = (level > x->watch.level && level != EASED) || back > x->watch.back;
     if (!is_on(x)) return;
     if (level > x->watch.level) x->watch.level = level < TOGETHER ? level : TOGETHER;
     if (back > x->watch.back) x->watch.back = back < MOST_BACK ? back : MOST_BACK;

@@ -30,7 +30,7 @@ static void begin(pair *s, asgd_rule_kind rule, const asgdi_exchange_config *wit
         config.self                  = q;
         config.size                  = PROCESSES;
         config.run = config.batch = config.least = 1;
-        config.total                             = 1u << 20;
+        config.total                             = with->total ? with->total : 1u << 20;
         config.chunk_seconds                     = 1;
         config.damp = config.drop = config.clip = INFINITY;
         config.heartbeat                        = 1;
@@ -320,6 +320,35 @@ static void what_was_enough_ends(void **state)
     end(&s);
 }
 
+/* A run that is over just after deltas came to count in full again has come through. */
+static void what_is_well_again_may_end(void **state)
+{
+    (void)state;
+    pair                        s;
+    asgdi_range                 r;
+    const asgdi_exchange_config config = {.local_steps = 1, .guard = 100, .total = 64};
+    begin(&s, ASGD_RULE_sgd, &config);
+    settle(&s);
+    report(&s, 4, 0.5, false);
+    report(&s, 2, 2, false);
+    assert_true(comes(&s, 1) == 0.5f);
+    for (int i = 0; i < 10 && comes(&s, 1) < 1; i++) report(&s, 1, 0.5, false);
+    assert_int_equal(asgdi_exchange_interventions(s.x[0]), 1);
+    for (int i = 0; i < 3000 && asgdi_exchange_stage(s.x[0]) == ASGDI_TRAINING; i++) {
+        for (uint32_t q = 0; q < PROCESSES; q++) {
+            while (asgdi_exchange_lease(s.x[q], &r)) {
+                asgdi_exchange_done(s.x[q], r);
+                s.told[q].updates++;
+            }
+        }
+        s.now += 2;
+        settle(&s);
+    }
+    assert_int_equal(asgdi_exchange_stage(s.x[0]), ASGDI_FLUSHING);
+    assert_false(asgdi_exchange_is_hopeless(s.x[0]));
+    end(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +358,7 @@ int main(void)
         cmocka_unit_test(what_cannot_work_is_refused),
         cmocka_unit_test(what_was_good_comes_back),
         cmocka_unit_test(what_was_enough_ends),
+        cmocka_unit_test(what_is_well_again_may_end),
         cmocka_unit_test(the_lead_grows_as_steps_get_shorter),
         cmocka_unit_test(the_lead_shrinks_at_the_end),
     };
