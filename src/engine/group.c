@@ -56,15 +56,16 @@ struct asgd_group {
     asgdi_range     lease; /* part of one that the stock had no room for */
     bool            called, asked, ended, still;
     double          began;
-    double          cost;      /* seconds of a core, of turns in which something happened */
-    double          rate_busy; /* seconds of workers when the rate was measured last */
-    double          rate_over; /* seconds of work that it is to be measured over next */
-    uint64_t        rate_done; /* examples */
-    uint32_t        lost, turns_over;
-    double          here_at;     /* when the others are to be told next that it is there */
-    double          turned;      /* when the last turn was, or the link was opened */
-    double          stood_still; /* seconds between two turns, at the most, since the last run */
-    double          stood;       /* seconds, of the last standstill */
+    double   cost_before; /* seconds of a core that this thread had taken when the run began */
+    double   cost;        /* and since then: turns, what MPI does in them and between them, naps */
+    double   rate_busy;   /* seconds of workers when the rate was measured last */
+    double   rate_over;   /* seconds of work that it is to be measured over next */
+    uint64_t rate_done;   /* examples */
+    uint32_t lost, turns_over;
+    double   here_at;     /* when the others are to be told next that it is there */
+    double   turned;      /* when the last turn was, or the link was opened */
+    double   stood_still; /* seconds between two turns, at the most, since the last run */
+    double   stood;       /* seconds, of the last standstill */
 };
 
 /* ---- what workers have done ---- */
@@ -340,6 +341,7 @@ static void begin(asgd_group *g, asgdi_joint *j)
     g->lease    = (asgdi_range){0};
     g->called = g->asked = g->ended = g->still = false;
     g->began                                   = asgdi_now();
+    g->cost_before                             = asgdi_thread_seconds();
     g->cost                                    = 0;
     g->turns_over                              = 0;
     g->rate_busy                               = 0;
@@ -439,9 +441,8 @@ static void *thread_of(void *group)
     asgdi_store_release(&g->ready, 1);
     if (g->status) return NULL;
     for (double rest = REST_LEAST; !is_done(g);) {
-        const double began = asgdi_thread_seconds();
-        const bool   busy  = turn(g);
-        if (busy) g->cost += asgdi_thread_seconds() - began;
+        const bool busy = turn(g);
+        g->cost         = asgdi_thread_seconds() - g->cost_before;
         rest = busy ? (is_awaited(g) ? REST_SHORT : REST_LEAST) : fmin(1.5 * rest, REST_MOST);
         g->link->rest(g->link, rest);
     }

@@ -130,6 +130,15 @@ static double choose_stretch(const asgdi_run *r, uint64_t ahead)
     return asgdi_is_deep(&r->model->params) && ahead >= FEW && !given ? MOST : 1;
 }
 
+/* What a process has on its way is no more than this part of what all have learnt: nets go far in their first updates, and short
+ * runs end with what was on its way (docs/decisions/020). */
+static uint32_t choose_ramp(const asgdi_run *r)
+{
+    enum { PART = 16 };
+    const bool given = r->config->local_steps && r->config->local_steps != ASGD_STEPS_AUTO;
+    return asgdi_is_deep(&r->model->params) && !given ? PART : 0;
+}
+
 static asgd_status check_governor(const asgdi_run *r)
 {
     const asgd_config *c = r->config;
@@ -327,6 +336,7 @@ asgd_status asgdi_joint_config(const asgdi_run *r, asgdi_exchange_config *out)
              .ahead          = sync ? 0 : ahead,
              .ahead_root     = choose_root(r, link->size),
              .stretch        = choose_stretch(r, ahead),
+             .ramp           = choose_ramp(r),
              .last           = choose_last(r),
              .ranked         = !r->source->schema.dense && r->source->encoding != NULL,
              .share          = 0.05,

@@ -182,7 +182,10 @@ static void join(asgdi_exchange *x)
     x->beat_now = true;
 }
 
-enum { LAST = 8 }; /* so many times closer, at the end */
+enum {
+    LAST       = 8, /* so many times closer, at the end */
+    RAMP_LEAST = 8, /* updates ahead that do no harm from the beginning on */
+};
 
 /* What is on its way where steps are as long as ever is noise in what the run ends with. */
 static bool is_at_the_end(const asgdi_exchange *x)
@@ -197,8 +200,11 @@ uint64_t asgdi_x_lead(const asgdi_exchange *x)
     if (ahead == 0 || x->c.clock == ASGDI_CLOCK_SYNC) return UINT64_MAX;
     if (is_at_the_end(x)) return ahead / LAST > least ? ahead / LAST : least;
     if (x->c.ahead_root == 0) { /* shorter steps take so many more to go as far */
-        const double lr = x->progress.lr > 0 ? x->progress.lr : 1;
-        return (uint64_t)(fmin(fmax(1, x->c.stretch), 1 / lr) * (double)ahead);
+        const double   lr  = x->progress.lr > 0 ? x->progress.lr : 1;
+        const uint64_t all = (uint64_t)(fmin(fmax(1, x->c.stretch), 1 / lr) * (double)ahead);
+        if (x->c.ramp == 0 || all <= RAMP_LEAST) return all;
+        const uint64_t ramp = x->learnt / x->c.ramp;
+        return ramp >= all ? all : ramp > RAMP_LEAST ? ramp : RAMP_LEAST;
     }
     const double root =
         x->c.ahead_root * sqrt((double)x->learnt) * (double)ahead / (double)x->c.ahead;

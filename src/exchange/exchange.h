@@ -60,6 +60,8 @@ typedef struct asgdi_exchange_config {
     double ahead_root;
     double
         stretch; /* times that `ahead` grows at the most as the learning rate falls; 1 or less: it does not */
+    /* and no more than this part of the updates that the masters have learnt, 8 at the least; not with ahead_root; 0: any number */
+    uint32_t ramp;
     double
         last; /* part of all positions, at the end, where a process may be an eighth as far ahead; 0: nowhere */
     uint32_t

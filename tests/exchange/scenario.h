@@ -247,6 +247,7 @@ static inline void roll_flavour(dice *d, cluster_config *c)
 
     x->local_steps = roll_is(d, 0.2) ? roll_to(d, 1, 20) : 0;
     x->ahead       = roll_is(d, 0.5) ? 0 : x->local_steps ? 2 * x->local_steps : roll_to(d, 2, 30);
+    x->ramp        = draw_bits(d->seed, STREAM_LOSS, 7) % 2 ? 16 : 0;
     x->max_lag     = roll_to(d, 1, 30);
     /* windows far smaller than the engine's (512 at least), which are noisier, and sooner full than news comes */
     x->guard = draw_bits(d->seed, STREAM_LOSS, 1) % 2 ? 16 + x->total / 20 : 0;

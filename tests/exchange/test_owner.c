@@ -157,6 +157,27 @@ static void the_lead_grows_with_the_root(void **state)
     end(&s);
 }
 
+static void the_lead_is_a_part_of_what_was_learnt(void **state)
+{
+    (void)state;
+    pair                        s;
+    const asgdi_exchange_config config = {.ahead = 100, .ramp = 16};
+    begin(&s, ASGD_RULE_sgd, &config);
+    settle(&s);
+    assert_int_equal(asgdi_exchange_allowance(s.x[1]), 8);
+    for (int i = 1; i <= 300; i++) {
+        while (s.told[1].updates < asgdi_exchange_allowance(s.x[1])) learn(&s, 1, -1, 1);
+        const uint64_t in = s.told[1].updates;
+        settle(&s);
+        const uint64_t lead = asgdi_exchange_allowance(s.x[1]) - s.told[1].updates;
+        const uint64_t want = in < 128 ? 8 : in >= 1600 ? 100 : in / 16;
+        if (lead != want)
+            fail_msg("after %llu updates %llu more, not %llu", (unsigned long long)in,
+                     (unsigned long long)lead, (unsigned long long)want);
+    }
+    end(&s);
+}
+
 static void what_cannot_work_is_refused(void **state)
 {
     (void)state;
@@ -355,6 +376,7 @@ int main(void)
         cmocka_unit_test(owners_shorten),
         cmocka_unit_test(alone_is_exact),
         cmocka_unit_test(the_lead_grows_with_the_root),
+        cmocka_unit_test(the_lead_is_a_part_of_what_was_learnt),
         cmocka_unit_test(what_cannot_work_is_refused),
         cmocka_unit_test(what_was_good_comes_back),
         cmocka_unit_test(what_was_enough_ends),

@@ -1,9 +1,12 @@
 /* link_mpi.c -- frames between processes by MPI's messages; a module of its own (link.h), so that neither
  * libasgd nor asgd needs MPI to be there.
  *
- *     control    frames of up to SMALL bytes, announcements of longer ones, goodbyes; into one receive of that
- *                size for each peer, always posted
- *     bulk       frames that were announced; into memory of exactly their size, posted in the order announced
+ *     control    the sizes of frames, and up to SMALL bytes of them behind it; goodbyes; into one receive of that size
+ *                for each peer, always posted
+ *     bulk       frames that are longer than that; into memory of exactly their size, posted in the order announced
+ *
+ * Frames that wait together go together, for a message costs MPI as much as copying some 100 KiB: it is asked for and
+ * granted before it is sent, by processes that sleep in between.
  *
  * Two communicators, so that neither is taken for the other.  MPI keeps the messages of a pair in order in each,
  * and receive() hands frames out in the order announced, so frames of a pair stay in order.
@@ -39,8 +42,11 @@
 #include <unistd.h>
 
 enum {
-    PROTOCOL = 1,    /* of the messages here; the same in all processes */
-    SMALL    = 4096, /* bytes: longer frames are announced */
+    PROTOCOL = 2,    /* of the messages here; the same in all processes */
+    SMALL    = 4096, /* bytes of a control message */
+    /* What goes together: bytes, unless it is one frame, and frames. */
+    TOGETHER      = 512 << 10,
+    TOGETHER_MOST = 64,
     /* Bytes that are sent to a peer at a time; and of them those that MPI sends without being asked,
      * which of a long frame are RENDEZVOUS, headers included. */
     BATCH      = 4 << 20,
@@ -53,9 +59,8 @@ enum {
 
 /* Tags of control messages. */
 enum {
-    TAG_FRAME,
-    TAG_ANNOUNCE, /* uint32_t bytes of a frame that follows as bulk */
-    TAG_GOODBYE,  /* goodbye */
+    TAG_FRAMES, /* uint32_t n, their bytes [n]; then the frames themselves, or nothing: they follow as bulk */
+    TAG_GOODBYE, /* goodbye */
 };
 
 typedef struct goodbye {
@@ -63,20 +68,34 @@ typedef struct goodbye {
     uint8_t gone[MASK_BYTES]; /* processes that the sender has dropped */
 } goodbye;
 
-/* A frame on its way out or in. */
+/* A frame that waits to be sent. */
 typedef struct parcel parcel;
 struct parcel {
     parcel      *next;
-    asgdi_frame *frame;     /* coming in: NULL until its receive is posted */
-    uint32_t     bytes;     /* what an announcement says */
-    uint8_t      requests;  /* of MPI, with this parcel's memory */
-    bool         here;      /* has come in */
-    bool         abandoned; /* nobody wants it, but MPI has it */
+    asgdi_frame *frame;
 };
 
-typedef struct queue {
-    parcel *head, *tail;
-} queue;
+/* A message on its way out: two where it is long. */
+typedef struct letter {
+    uint8_t      requests; /* of MPI, with this memory */
+    asgdi_frame *frame;    /* one long frame goes out from where it is; NULL: all is here */
+    uint8_t      text[];   /* of the control message, and what follows it */
+} letter;
+
+/* A message on its way in, and what receive() has not fetched of it. */
+typedef struct bundle bundle;
+struct bundle {
+    bundle *next;
+    asgdi_frame      *
+        frame; /* all of it: the one frame that it is, or frames one after the other; NULL: no receive is posted */
+    uint32_t bytes;          /* of all */
+    uint32_t n, fetched, at; /* frames; of them, and bytes of them, fetched */
+    bool     bulk;           /* counts as held */
+    bool     taking;         /* MPI has it */
+    bool     here;           /* has come in */
+    bool     abandoned;      /* nobody wants it, but MPI has it */
+    uint32_t size[];         /* [n] */
+};
 
 typedef struct peer {
     bool     gone;      /* dropped, or MPI reported an error with it */
@@ -85,8 +104,9 @@ typedef struct peer {
     uint32_t sending;   /* requests */
     uint32_t taking;    /* receives of announced frames that are posted */
     size_t   waiting;   /* bytes in out */
-    queue    out, in;
-    parcel  *unposted; /* the first of `in` that is announced and has no receive */
+    parcel  *out, *out_last;
+    bundle  *in, *in_last;
+    bundle  *unposted; /* the first of `in` that is announced and has no receive */
 } peer;
 
 /* What a request of MPI is for.  The first `size` slots are the peers' control receives, for ever; behind
@@ -95,7 +115,8 @@ typedef enum slot_kind { FREE, CONTROL, SEND, TAKE } slot_kind;
 typedef struct slot {
     slot_kind kind;
     uint32_t  peer;
-    parcel   *parcel;
+    letter   *letter; /* SEND, but for a goodbye */
+    bundle   *bundle; /* TAKE */
 } slot;
 
 typedef struct mpi_link {
@@ -135,28 +156,63 @@ static double now(void)
 
 /* ---- queues ---- */
 
-static void append(queue *q, parcel *p)
+static void out_append(peer *q, parcel *p)
 {
     p->next = NULL;
-    if (q->tail)
-        q->tail->next = p;
+    if (q->out)
+        q->out_last->next = p;
     else
-        q->head = p;
-    q->tail = p;
+        q->out = p;
+    q->out_last = p;
 }
 
-static parcel *pop(queue *q)
+/* The frame that has waited longest; the caller's now. */
+static asgdi_frame *out_pop(mpi_link *m, peer *q)
 {
-    parcel *p = q->head;
-    q->head   = p->next;
-    if (!q->head) q->tail = NULL;
-    return p;
-}
-
-static void parcel_free(parcel *p)
-{
-    asgdi_frame_free(p->frame);
+    parcel      *p = q->out;
+    asgdi_frame *f = p->frame;
+    q->out         = p->next;
+    q->waiting -= f->bytes;
+    m->queued--;
     free(p);
+    return f;
+}
+
+static void in_append(peer *q, bundle *b)
+{
+    b->next = NULL;
+    if (q->in)
+        q->in_last->next = b;
+    else
+        q->in = b;
+    q->in_last = b;
+}
+
+static bool head_is_here(const peer *q)
+{
+    return q->in && q->in->here;
+}
+
+static void bundle_free(bundle *b)
+{
+    asgdi_frame_free(b->frame);
+    free(b);
+}
+
+/* Of a queue, the oldest; what MPI has stays until it is done. */
+static void in_pop(mpi_link *m, peer *q)
+{
+    bundle *b = q->in;
+    q->in     = b->next;
+    if (b->bulk) m->held -= b->bytes;
+    b->abandoned = b->taking;
+    if (!b->abandoned) bundle_free(b);
+}
+
+static void letter_free(letter *e)
+{
+    asgdi_frame_free(e->frame);
+    free(e);
 }
 
 /* ---- requests ---- */
@@ -181,13 +237,6 @@ static bool room(mpi_link *m, int more)
     return true;
 }
 
-/* The request that was just begun in requests[n], for which there was room(). */
-static void under_way(mpi_link *m, slot_kind kind, uint32_t with, parcel *p)
-{
-    m->slots[m->n++] = (slot){.kind = kind, .peer = with, .parcel = p};
-    if (p) p->requests++;
-}
-
 static bool post_control(mpi_link *m, uint32_t from)
 {
     return MPI_Irecv(m->boxes + (size_t)from * SMALL, SMALL, MPI_BYTE, (int)from, MPI_ANY_TAG,
@@ -195,11 +244,6 @@ static bool post_control(mpi_link *m, uint32_t from)
 }
 
 /* ---- losing a peer ---- */
-
-static bool head_is_here(const peer *q)
-{
-    return q->in.head && q->in.head->here;
-}
 
 static void drop(asgdi_link *l, uint32_t process)
 {
@@ -212,17 +256,8 @@ static void drop(asgdi_link *l, uint32_t process)
     if (q->gone) return;
     q->gone = true;
     m->ready -= head_is_here(q);
-    while (q->out.head) {
-        parcel_free(pop(&q->out));
-        m->queued--;
-    }
-    q->waiting = 0;
-    while (q->in.head) {
-        parcel *p = pop(&q->in);
-        if (p->frame && p->bytes > SMALL) m->held -= p->bytes;
-        p->abandoned = p->requests > 0;
-        if (!p->abandoned) parcel_free(p);
-    }
+    while (q->out) asgdi_frame_free(out_pop(m, q));
+    while (q->in) in_pop(m, q);
     q->unposted = NULL;
     m->starved  = true; /* others may have the room now */
 }
@@ -236,37 +271,85 @@ static void lose(mpi_link *m, uint32_t process)
 
 /* ---- out ---- */
 
-/* A request just begun for a parcel, or none, that goes out. */
-static void sending(mpi_link *m, slot_kind kind, uint32_t to, parcel *p)
+/* The request that was just begun in requests[n], for which there was room(); e: NULL for a goodbye. */
+static void sending(mpi_link *m, uint32_t to, letter *e)
 {
     m->peers[to].sending++;
-    under_way(m, kind, to, p);
+    m->slots[m->n++] = (slot){.kind = SEND, .peer = to, .letter = e};
+    if (e) e->requests++;
 }
 
-static void send_small(mpi_link *m, uint32_t to, parcel *p)
+static bool send_control(mpi_link *m, uint32_t to, letter *e, size_t bytes, bool last)
 {
-    if (MPI_Issend(p->frame->data, (int)p->bytes, MPI_BYTE, (int)to, TAG_FRAME, m->control,
-                   &m->requests[m->n]) == MPI_SUCCESS) {
-        sending(m, SEND, to, p);
-        return;
+    MPI_Request *r = &m->requests[m->n];
+    const int    error =
+        last ? MPI_Issend(e->text, (int)bytes, MPI_BYTE, (int)to, TAG_FRAMES, m->control, r)
+                : MPI_Isend(e->text, (int)bytes, MPI_BYTE, (int)to, TAG_FRAMES, m->control, r);
+    if (error == MPI_SUCCESS) sending(m, to, e);
+    return error == MPI_SUCCESS;
+}
+
+static bool send_bulk(mpi_link *m, uint32_t to, letter *e, const uint8_t *from, size_t bytes)
+{
+    if (MPI_Issend(from, (int)bytes, MPI_BYTE, (int)to, 0, m->bulk, &m->requests[m->n]) !=
+        MPI_SUCCESS)
+        return false;
+    sending(m, to, e);
+    return true;
+}
+
+/* What the next message to a peer is of. */
+typedef struct message {
+    uint32_t n;
+    size_t   head, bytes; /* of the sizes; of the frames */
+} message;
+
+static bool is_long(const message *a)
+{
+    return a->head + a->bytes > SMALL;
+}
+
+static message next_message(const peer *q)
+{
+    message a = {0};
+    for (const parcel *p = q->out; p && a.n < TOGETHER_MOST; p = p->next) {
+        if (a.n && a.bytes + p->frame->bytes > TOGETHER) break;
+        a.bytes += p->frame->bytes;
+        a.n++;
     }
-    parcel_free(p);
-    lose(m, to);
+    a.head = sizeof(uint32_t) * (1 + a.n);
+    return a;
 }
 
-static void send_large(mpi_link *m, uint32_t to, parcel *p)
+/* false: no memory, and nothing is changed. */
+static bool send_message(mpi_link *m, uint32_t to, const message *a)
 {
-    if (MPI_Isend(&p->bytes, (int)sizeof p->bytes, MPI_BYTE, (int)to, TAG_ANNOUNCE, m->control,
-                  &m->requests[m->n]) == MPI_SUCCESS) {
-        sending(m, SEND, to, p);
-        if (MPI_Issend(p->frame->data, (int)p->bytes, MPI_BYTE, (int)to, 0, m->bulk,
-                       &m->requests[m->n]) == MPI_SUCCESS) {
-            sending(m, SEND, to, p);
-            return;
+    peer      *q      = &m->peers[to];
+    const bool as_is  = a->n == 1 && is_long(a);
+    letter    *e      = malloc(sizeof *e + a->head + (as_is ? 0 : a->bytes));
+    uint8_t   *frames = e ? e->text + a->head : NULL;
+    if (!e) return false;
+    *e = (letter){0};
+    memcpy(e->text, &a->n, sizeof a->n);
+    for (uint32_t i = 0; i < a->n; i++) {
+        asgdi_frame *f = out_pop(m, q);
+        memcpy(e->text + sizeof(uint32_t) * (1 + i), &f->bytes, sizeof f->bytes);
+        if (as_is) {
+            e->frame = f;
+            break;
         }
+        memcpy(frames, f->data, f->bytes);
+        frames += f->bytes;
+        asgdi_frame_free(f);
     }
-    if (p->requests == 0) parcel_free(p);
+    const bool sent =
+        is_long(a) ? send_control(m, to, e, a->head, false) &&
+                         send_bulk(m, to, e, as_is ? e->frame->data : e->text + a->head, a->bytes)
+                   : send_control(m, to, e, a->head + a->bytes, true);
+    if (sent) return true;
+    if (e->requests == 0) letter_free(e);
     lose(m, to);
+    return true;
 }
 
 /* The next frames for a peer, if all that went to it before has arrived. */
@@ -275,35 +358,26 @@ static void send_batch(mpi_link *m, uint32_t to)
     peer *q = &m->peers[to];
     if (q->sending > 0) return;
     size_t at_once = 0, bytes = 0;
-    while (q->out.head && room(m, 2)) {
-        parcel    *p     = q->out.head;
-        const bool large = p->bytes > SMALL;
-        at_once += large ? RENDEZVOUS : p->bytes + RENDEZVOUS / 8;
-        bytes += p->bytes;
+    while (q->out && room(m, 2)) {
+        const message a = next_message(q);
+        at_once += a.head + (is_long(&a) ? RENDEZVOUS : a.bytes + RENDEZVOUS / 8);
+        bytes += a.bytes;
         if (q->sending > 0 && (at_once > AT_ONCE || bytes > BATCH)) return;
-        pop(&q->out);
-        q->waiting -= p->bytes;
-        m->queued--;
-        if (large)
-            send_large(m, to, p);
-        else
-            send_small(m, to, p);
-        if (q->gone) return;
+        if (!send_message(m, to, &a) || q->gone) return;
     }
 }
 
 static void send(asgdi_link *l, uint32_t to, asgdi_frame *f)
 {
     mpi_link *m = mine(l);
-    parcel   *p = m->peers[to].gone ? NULL : calloc(1, sizeof *p);
+    parcel   *p = m->peers[to].gone ? NULL : malloc(sizeof *p);
     if (!p) { /* gone, or no memory: a frame may be lost */
         asgdi_frame_free(f);
         return;
     }
     p->frame = f;
-    p->bytes = f->bytes;
-    append(&m->peers[to].out, p);
-    m->peers[to].waiting += p->bytes;
+    out_append(&m->peers[to], p);
+    m->peers[to].waiting += f->bytes;
     m->queued++;
 }
 
@@ -314,11 +388,11 @@ static size_t waiting(const asgdi_link *l, uint32_t process)
 
 /* ---- in ---- */
 
-/* A parcel that is here is at the end of its peer's queue, or was somewhere in it. */
-static void arrived(mpi_link *m, peer *q, parcel *p)
+/* A bundle that is here is at the end of its peer's queue, or was somewhere in it. */
+static void arrived(mpi_link *m, peer *q, bundle *b)
 {
-    p->here = true;
-    m->ready += p == q->in.head;
+    b->here = true;
+    m->ready += b == q->in;
 }
 
 /* Posts receives for announced frames, as far as there is room. */
@@ -326,21 +400,22 @@ static void take_announced(mpi_link *m, uint32_t from)
 {
     peer *q = &m->peers[from];
     while (q->unposted) {
-        parcel *p = q->unposted;
-        if ((q->taking > 0 && m->held + p->bytes > RECEIVE_MOST) || !room(m, 1) ||
-            !(p->frame = asgdi_frame_new(p->bytes))) {
+        bundle *b = q->unposted;
+        if ((q->taking > 0 && m->held + b->bytes > RECEIVE_MOST) || !room(m, 1) ||
+            !(b->frame = asgdi_frame_new(b->bytes))) {
             m->starved = true;
             return;
         }
-        if (MPI_Irecv(p->frame->data, (int)p->bytes, MPI_BYTE, (int)from, 0, m->bulk,
+        b->bulk = true;
+        m->held += b->bytes;
+        if (MPI_Irecv(b->frame->data, (int)b->bytes, MPI_BYTE, (int)from, 0, m->bulk,
                       &m->requests[m->n]) != MPI_SUCCESS) {
-            m->held += p->bytes; /* which lose() takes off again */
             lose(m, from);
             return;
         }
-        m->held += p->bytes;
+        b->taking        = true;
+        m->slots[m->n++] = (slot){.kind = TAKE, .peer = from, .bundle = b};
         q->taking++;
-        under_way(m, TAKE, from, p);
         do q->unposted = q->unposted->next;
         while (q->unposted && q->unposted->here);
     }
@@ -362,6 +437,28 @@ static void take_goodbye(mpi_link *m, uint32_t from, const goodbye *g)
         if (p != m->link.self && (g->gone[p / 8] >> p % 8 & 1)) lose(m, p);
 }
 
+/* What a control message says of frames: none of them is here yet.  NULL: nonsense, or no memory. */
+static bundle *read_sizes(const uint8_t *box, size_t bytes)
+{
+    uint32_t n = 0;
+    if (bytes >= sizeof n) memcpy(&n, box, sizeof n);
+    if (n == 0 || n > TOGETHER_MOST || sizeof n * (1 + (size_t)n) > bytes) return NULL;
+    bundle *b = malloc(sizeof *b + n * sizeof *b->size);
+    if (!b) return NULL;
+    *b        = (bundle){.n = n};
+    bool good = true;
+    memcpy(b->size, box + sizeof n, n * sizeof *b->size);
+    for (uint32_t i = 0; i < n && good; i++) {
+        good = b->size[i] > 0 && b->size[i] <= ASGDI_FRAME_MAX &&
+               (n == 1 || b->size[i] <= TOGETHER - b->bytes);
+        b->bytes += b->size[i];
+    }
+    const size_t here = bytes - sizeof n * (1 + (size_t)n);
+    if (good && (here == 0 || here == b->bytes)) return b;
+    free(b);
+    return NULL;
+}
+
 /* A control message of so many bytes. */
 static void take_control(mpi_link *m, uint32_t from, int tag, size_t bytes)
 {
@@ -373,29 +470,26 @@ static void take_control(mpi_link *m, uint32_t from, int tag, size_t bytes)
         take_goodbye(m, from, &g);
         return;
     }
-    uint32_t announced = 0;
-    if (tag == TAG_ANNOUNCE && bytes == sizeof announced) memcpy(&announced, box, sizeof announced);
-    const bool good = tag == TAG_FRAME || (announced > SMALL && announced <= ASGDI_FRAME_MAX);
-    parcel    *p    = good ? calloc(1, sizeof *p) : NULL;
-    if (!p) { /* an announcement that is forgotten would put all that follow out of step */
-        if (tag != TAG_FRAME) lose(m, from);
+    bundle *b = tag == TAG_FRAMES ? read_sizes(box, bytes) : NULL;
+    if (!b) { /* an announcement that is forgotten would put all that follow out of step */
+        lose(m, from);
         return;
     }
-    p->bytes = tag == TAG_FRAME ? (uint32_t)bytes : announced;
-    if (tag == TAG_FRAME) {
-        p->frame = asgdi_frame_new(bytes);
-        if (!p->frame) {
-            free(p);
-            return;
-        }
-        memcpy(p->frame->data, box, bytes);
-        append(&q->in, p);
-        arrived(m, q, p);
-    } else {
-        append(&q->in, p);
-        if (!q->unposted) q->unposted = p;
+    const size_t here = bytes - sizeof(uint32_t) * (1 + (size_t)b->n);
+    if (here == 0) {
+        in_append(q, b);
+        if (!q->unposted) q->unposted = b;
         take_announced(m, from);
+        return;
     }
+    b->frame = asgdi_frame_new(here);
+    if (!b->frame) { /* frames may be lost */
+        bundle_free(b);
+        return;
+    }
+    memcpy(b->frame->data, box + (bytes - here), here);
+    in_append(q, b);
+    arrived(m, q, b);
 }
 
 /* Request i is done. */
@@ -419,12 +513,14 @@ static void complete(mpi_link *m, int i, const MPI_Status *status, bool failed)
     case TAKE: q->taking--; break;
     }
     m->slots[i].kind = FREE;
-    if (failed) lose(m, s.peer); /* while the parcel still counts as MPI's */
-    if (s.parcel) s.parcel->requests--;
-    if (s.kind == TAKE && !s.parcel->abandoned)
-        arrived(m, q, s.parcel);
-    else if (s.parcel && s.parcel->requests == 0)
-        parcel_free(s.parcel);
+    if (failed) lose(m, s.peer); /* while the memory still counts as MPI's */
+    if (s.letter && --s.letter->requests == 0) letter_free(s.letter);
+    if (!s.bundle) return;
+    s.bundle->taking = false;
+    if (s.bundle->abandoned)
+        bundle_free(s.bundle);
+    else
+        arrived(m, q, s.bundle);
 }
 
 /* Slots behind the control receives that are free are filled with the last ones. */
@@ -458,6 +554,11 @@ static bool poll_once(mpi_link *m)
     return true;
 }
 
+static void send_all(mpi_link *m)
+{
+    for (uint32_t p = 0; m->queued > 0 && p < m->link.size; p++) send_batch(m, p);
+}
+
 static void poll(mpi_link *m)
 {
     enum { TURNS = 64 }; /* so that a flood does not keep the caller for ever */
@@ -469,7 +570,17 @@ static void poll(mpi_link *m)
     while (turns > 0 && turns < TURNS && poll_once(m)) turns++;
     if (turns > 0) m->moved = now();
     if (m->starved) take_all_announced(m);
-    for (uint32_t p = 0; m->queued > 0 && p < m->link.size; p++) send_batch(m, p);
+    send_all(m);
+}
+
+/* The next frame of a bundle that is here; NULL: no memory, and it is lost. */
+static asgdi_frame *next_frame(bundle *b)
+{
+    const uint32_t bytes = b->size[b->fetched++];
+    asgdi_frame   *f     = b->n == 1 ? asgdi_frame_hold(b->frame) : asgdi_frame_new(bytes);
+    if (f && b->n > 1) memcpy(f->data, b->frame->data + b->at, bytes);
+    b->at += bytes;
+    return f;
 }
 
 static asgdi_frame *receive(asgdi_link *l, uint32_t *from)
@@ -478,15 +589,15 @@ static asgdi_frame *receive(asgdi_link *l, uint32_t *from)
     if (!m->ready) poll(m);
     if (!m->ready) return NULL;
     while (!head_is_here(&m->peers[m->turn])) m->turn = (m->turn + 1) % l->size;
-    peer   *q = &m->peers[m->turn];
-    parcel *p = pop(&q->in);
-    m->ready -= !head_is_here(q);
-    if (p->bytes > SMALL) m->held -= p->bytes;
+    peer        *q = &m->peers[m->turn];
+    asgdi_frame *f = next_frame(q->in);
     *from          = m->turn;
-    asgdi_frame *f = p->frame;
-    free(p);
-    m->turn = (m->turn + 1) % l->size;
-    if (m->starved) take_all_announced(m);
+    m->turn        = (m->turn + 1) % l->size;
+    if (q->in->fetched == q->in->n) {
+        in_pop(m, q);
+        m->ready -= !head_is_here(q);
+        if (m->starved) take_all_announced(m);
+    }
     return f;
 }
 
@@ -499,23 +610,18 @@ static void nap(double seconds)
     nanosleep(&t, NULL);
 }
 
-/* MPI has nothing to wait on that would not spin, so it is asked again and again: the oftener, the more
- * recently something moved.  Sleeping an eighth of the time that nothing has moved adds as much to the wait; never less than
- * half of what the caller bears, for each look costs the core that a worker may need. */
+/* MPI has nothing to wait on that would not spin, so it is asked again and again; each look costs the core that a worker
+ * may need, so what the caller bears passes in one nap, and MPI is asked when the caller asks for what has come. */
 static void rest(asgdi_link *l, double seconds)
 {
     static const double MOST  = 2e-3;
-    const double        least = seconds / 2;
     mpi_link           *m     = mine(l);
     const double        until = now() + seconds;
-    for (;;) {
-        if (!m->ready) poll(m);
-        const double t = now();
-        if (m->ready || !(t < until)) return;
-        double pause = (t - m->moved) / 8;
-        if (pause < least) pause = least;
-        if (pause > MOST) pause = MOST;
-        nap(pause < until - t ? pause : until - t);
+    send_all(m);
+    for (double left = seconds; !m->ready && left > 0; left = until - now()) {
+        nap(left < MOST ? left : MOST);
+        if (left <= MOST) return;
+        poll(m);
     }
 }
 
@@ -535,13 +641,12 @@ static void say_goodbye(mpi_link *m)
 {
     for (uint32_t p = 0; p < m->link.size; p++) {
         peer *q = &m->peers[p];
-        if (p == m->link.self || q->gone || q->bye_begun || q->out.head || q->sending > 0 ||
-            !room(m, 1))
+        if (p == m->link.self || q->gone || q->bye_begun || q->out || q->sending > 0 || !room(m, 1))
             continue;
         if (MPI_Isend(&m->bye, (int)sizeof m->bye, MPI_BYTE, (int)p, TAG_GOODBYE, m->control,
                       &m->requests[m->n]) == MPI_SUCCESS) {
             q->bye_begun = true;
-            sending(m, SEND, p, NULL);
+            sending(m, p, NULL);
         } else {
             lose(m, p);
         }
@@ -619,8 +724,8 @@ static void finalize(double until)
 static void link_free(mpi_link *m)
 {
     for (uint32_t p = 0; m->peers && p < m->link.size; p++) {
-        while (m->peers[p].out.head) parcel_free(pop(&m->peers[p].out));
-        while (m->peers[p].in.head) parcel_free(pop(&m->peers[p].in));
+        while (m->peers[p].out) asgdi_frame_free(out_pop(m, &m->peers[p]));
+        while (m->peers[p].in) in_pop(m, &m->peers[p]);
     }
     free(m->peers);
     free(m->boxes);
