@@ -85,16 +85,15 @@ typedef struct letter {
 /* A message on its way in, and what receive() has not fetched of it. */
 typedef struct bundle bundle;
 struct bundle {
-    bundle *next;
-    asgdi_frame      *
-        frame; /* all of it: the one frame that it is, or frames one after the other; NULL: no receive is posted */
-    uint32_t bytes;          /* of all */
-    uint32_t n, fetched, at; /* frames; of them, and bytes of them, fetched */
-    bool     bulk;           /* counts as held */
-    bool     taking;         /* MPI has it */
-    bool     here;           /* has come in */
-    bool     abandoned;      /* nobody wants it, but MPI has it */
-    uint32_t size[];         /* [n] */
+    bundle      *next;
+    asgdi_frame *frame;          /* one, or some one after the other; NULL: no receive is posted */
+    uint32_t     bytes;          /* of all */
+    uint32_t     n, fetched, at; /* frames; of them, and bytes of them, fetched */
+    bool         bulk;           /* counts as held */
+    bool         taking;         /* MPI has it */
+    bool         here;           /* has come in */
+    bool         abandoned;      /* nobody wants it, but MPI has it */
+    uint32_t     size[];         /* [n] */
 };
 
 typedef struct peer {
@@ -138,7 +137,6 @@ typedef struct mpi_link {
     MPI_Status  *statuses;
     slot        *slots;
     int         *done;
-    double       moved; /* when a message last came or went */
     goodbye      bye;
 } mpi_link;
 
@@ -568,7 +566,6 @@ static void poll(mpi_link *m)
     int       turns = 0;
     for (int look = 0; look < looks && turns == 0; look++) turns += poll_once(m);
     while (turns > 0 && turns < TURNS && poll_once(m)) turns++;
-    if (turns > 0) m->moved = now();
     if (m->starved) take_all_announced(m);
     send_all(m);
 }
@@ -986,8 +983,7 @@ static int open_link(asgdi_link **out, char *why, size_t bytes)
         goto failed;
     }
     asgdi_tell_launcher_start(ASGDI_LAUNCH_OPEN);
-    m->moved = now();
-    *out     = &m->link;
+    *out = &m->link;
     return 0;
 failed:
     if (m->ours) MPI_Finalize();
