@@ -196,9 +196,9 @@ const opt_spec opt_table[] = {
      .low = 0, .high = 1023},
     {"pin", WORKERS, LEARN, OPT_FLAG, AT(pin), .help = "bind workers to cores"},
     {"exchange", PROCESSES, CMD_TRAIN, OPT_CHOICE, AT(exchange), .arg = "NAME", .fallback = "auto",
-     .help    = "how processes train together; auto: by MPI where several were started; none: each "
-                "for itself",
-     .choices = "auto,mpi,none"},
+     .help = "how processes that mpirun has started talk; tcp: by sockets; mpi: by MPI's messages; "
+             "auto: by sockets, or MPI where they cannot; none: each trains for itself",
+     .choices = "auto,tcp,mpi,none"},
     {"max-lag", PROCESSES, CMD_TRAIN, OPT_WHOLE, AT(max_lag), .arg = "N", .fallback = "any",
      .help = "updates that a process may be ahead of the slowest", .low = 1, .high = 1e15},
     {"local-steps", PROCESSES, CMD_TRAIN, OPT_WHOLE, AT(local_steps), .arg = "N|auto",

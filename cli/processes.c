@@ -43,7 +43,7 @@ int processes_open(asgd_group **g, const cli_options *o)
     if ((!o->exchange || strcmp(o->exchange, "auto") == 0) && !processes_told(&process, &size)) {
         return CLI_OK;
     }
-    const asgd_status s = asgd_group_open(g, "mpi");
+    const asgd_status s = asgd_group_open(g, o->exchange);
     if (s == ASGD_ELOST && asgdi_has_launcher()) { /* all say so, to one who speaks for all */
         asgdi_tell_launcher_start(ASGDI_LAUNCH_STUCK);
         return CLI_FAILED;

@@ -35,7 +35,8 @@ function(asgd_mpi_module kind mpicc)
   list(FILTER compile INCLUDE REGEX "^-(I|D)")
   list(FILTER words EXCLUDE REGEX "^-(I|D)")
   list(TRANSFORM compile REPLACE "^-I(.*)" "SHELL:-isystem \\1") # warnings about MPI's headers are nobody's here
-  add_library(asgd_module_${kind} MODULE src/exchange/mpi/link_mpi.c)
+  add_library(asgd_module_${kind} MODULE src/exchange/mpi/link_mpi.c src/exchange/mpi/messages.c
+    src/exchange/mpi/meet.c src/exchange/mpi/sockets.c)
   set_target_properties(asgd_module_${kind} PROPERTIES PREFIX "" OUTPUT_NAME asgd_${kind}
     C_VISIBILITY_PRESET hidden LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
   target_include_directories(asgd_module_${kind} PRIVATE src include)

@@ -501,7 +501,8 @@ typedef struct asgd_point {
  * at the end all have the same parameters.  A process that dies is noticed, and the others do its part. */
 typedef struct asgd_group asgd_group;
 
-/* Joins the others over a link: "mpi" (NULL too).  One group a process, opened before or after the data are
+/* Joins the others over a link: "tcp", sockets of its own; "mpi", MPI's messages; "auto" (NULL too), sockets, or messages
+ * where some process cannot be reached by TCP.  One group a process, opened before or after the data are
  * read; a thread of its own then does all that the link has to do.  Errors: EIO (no such link here, or it
  * cannot be opened), ENOMEM. */
 ASGD_API asgd_status asgd_group_open(asgd_group **out, const char *link); /* [owner] */

@@ -487,7 +487,7 @@ static asgd_status start(asgd_group **out, const char *name, asgdi_link *link)
 asgd_status asgd_group_open(asgd_group **out, const char *link)
 {
     if (!out) return ASGD_FAIL(EINVAL, "asgd_group_open: out is NULL");
-    return start(out, link && *link ? link : "mpi", NULL);
+    return start(out, link && *link ? link : "auto", NULL);
 }
 
 asgd_status asgdi_group_over(asgd_group **out, asgdi_link *link)

@@ -2,7 +2,7 @@
  *
  * Links live in modules, since what they need (libmpi, tens of megabytes with a daemon and plug-ins of its own) is
  * wanted by few runs and is not on every machine.  There is one module for each MPI, as programs built
- * with one cannot talk through the other; "mpi" means the one whose mpirun has started this process. */
+ * with one cannot talk through the other: that whose mpirun has started this process is taken. */
 #define _GNU_SOURCE
 #include "exchange/link.h"
 
@@ -53,10 +53,16 @@ static void find_places(places *p)
     add_place(p, ASGD_MODULES_INSTALLED, "");
 }
 
+/* Names that say how frames go, and leave it open which module that is. */
+static bool is_carrier(const char *name)
+{
+    return strcmp(name, "auto") == 0 || strcmp(name, "tcp") == 0 || strcmp(name, "mpi") == 0;
+}
+
 /* The modules that may be meant, the likeliest first; returns how many. */
 static int find_names(const char *name, const char *names[NAMES])
 {
-    if (strcmp(name, "mpi") != 0) {
+    if (!is_carrier(name)) {
         names[0] = name;
         return 1;
     }
@@ -83,7 +89,7 @@ static asgd_status not_built(const char *name, const places *p)
         "no module for exchange %s (asgd_%s.so) in %s: this asgd was built without it; install "
         "libopenmpi-dev or libmpich-dev and build again (cmake option ASGD_MPI=ON says what is "
         "missing), or say in ASGD_MODULES in which folder it is",
-        name, strcmp(name, "mpi") == 0 ? "openmpi" : name, where);
+        name, is_carrier(name) ? "openmpi" : name, where);
 }
 
 /* Loads this file, which stays loaded: an MPI that has been begun cannot be unloaded.  NULL: it cannot be. */
@@ -128,7 +134,8 @@ asgd_status asgdi_link_open(asgdi_link **out, const char *name)
             found                      = true;
             const asgdi_link_module *m = load(file);
             if (!m) break; /* the next name may do; if not, its message is the last one */
-            if (m->open(out, why, sizeof why) != 0) return ASGD_FAIL(EIO, "%s: %s", file, why);
+            if (m->open(out, is_carrier(name) ? name : "auto", why, sizeof why) != 0)
+                return ASGD_FAIL(EIO, "%s: %s", file, why);
             return ASGD_OK;
         }
     }

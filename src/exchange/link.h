@@ -45,7 +45,7 @@ static inline void asgdi_frame_free(asgdi_frame *f)
 
 typedef struct asgdi_link asgdi_link;
 struct asgdi_link {
-    const char *name;       /* "mpi" */
+    const char *name;       /* "tcp" or "mpi": what carries frames */
     uint32_t    self, size; /* processes are numbered 0..size-1, and stay so */
     uint64_t    run;        /* the same in all processes of this run, and in no other run */
     char        host[64];
@@ -70,10 +70,11 @@ struct asgdi_link {
 typedef struct asgdi_link_module {
     uint32_t    abi;      /* ASGDI_LINK_ABI */
     const char *made_for; /* "Open MPI 4.1.4" */
-    /* On the thread that is to use it.  0: done; else nothing is open, and `why` [bytes] says why. */
-    int (*open)(asgdi_link **out, char *why, size_t bytes);
+    /* On the thread that is to use it; carrier: "tcp", "mpi" or "auto".  0: done; else nothing is open, and `why` [bytes]
+     * says why. */
+    int (*open)(asgdi_link **out, const char *carrier, char *why, size_t bytes);
 } asgdi_link_module;
-enum { ASGDI_LINK_ABI = 1 };
+enum { ASGDI_LINK_ABI = 2 };
 #define ASGDI_LINK_SYMBOL "asgdi_module"
 
 /* link.c: finds and loads the module.  EIO: there is none, or it cannot be loaded here; the message says where

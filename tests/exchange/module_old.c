@@ -1,9 +1,9 @@
 /* module_old.c -- a link module of an interface that is no longer spoken (test_link.c). */
 #include "exchange/link.h"
 
-static int open_link(asgdi_link **out, char *why, size_t bytes)
+static int open_link(asgdi_link **out, const char *carrier, char *why, size_t bytes)
 {
-    (void)out, (void)why, (void)bytes;
+    (void)out, (void)carrier, (void)why, (void)bytes;
     return 0; /* nobody should have come here */
 }
 
