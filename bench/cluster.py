@@ -39,7 +39,7 @@ def check(o):
 def asgd(o, batch, seed, *options):
     mnist = f"{o.data}/mnist"
     out = run(MPIRUN + ["-n", str(o.processes), o.asgd, "train", "mlp", "--train", mnist, "--valid", mnist, "--exchange",
-                        "mpi", "--workers", "1", "--hidden", "100", "--batch", str(batch), "--lr", "0.1", "--schedule",
+                        "auto", "--workers", "1", "--hidden", "100", "--batch", str(batch), "--lr", "0.1", "--schedule",
                         "constant", "--seed", str(seed), "--quiet", "--json", *options])
     return json.loads(out)
 

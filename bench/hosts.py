@@ -136,7 +136,7 @@ def train(o, net, job, mode, seed):
     command = [f"{net.folder}/on", net.names[0], "env", f"ASGD_MODULES={os.environ.get('ASGD_MODULES', os.path.dirname(o.asgd))}",
                "timeout", "-k", "5", "100", f"{HERE}/../scripts/asgd-mpirun", "--allow-run-as-root", "-O", "--mca", "-O",
                "plm_rsh_agent", "-O", f"{net.folder}/on", "--host", ",".join(net.names), "-n", str(o.hosts), o.asgd, "train", job,
-               *data, "--workers", "1", "--exchange", "mpi", "--eval-every", "1e15", "--max-seconds", str(o.seconds), "--seed", str(seed),
+               *data, "--workers", "1", "--exchange", "auto", "--eval-every", "1e15", "--max-seconds", str(o.seconds), "--seed", str(seed),
                "--json", "--quiet", *MODES[mode]]
     p = subprocess.run(command, capture_output=True, text=True)
     try:

@@ -2,10 +2,12 @@
 """Processes of one worker over loopback TCP beside one process of two workers: examples/s and quality.
 
 usage: processes.py [--asgd PROGRAM] [--data FOLDER] [--work FOLDER] [--runs N] [--times N] [--processes N,N] [--models NAME,NAME]
+                    [--exchange auto|tcp|mpi]
 
 mlp on MNIST (10 epochs), fm (8) and linear (10) on synthetic clicks, 400,000 rows, no early stopping; --times: so many
 times as many epochs.  One run of each in turn, seeds 1 to --runs.  A ratio is the median, over the seeds, of a run's
-speed over that of the run of one process beside it: machines change their speed from minute to minute.
+speed over that of the run of one process beside it: machines change their speed from minute to minute.  Quality is measured
+at the end alone: one of several processes evaluates while it trains, and one process's time leaves evaluations out.
 """
 import argparse
 import json
@@ -32,10 +34,10 @@ def clicks(o, form):
 
 def train(o, model, data, seed, processes):
     job = [o.asgd, "train", model] + data + ["--epochs", str(EPOCHS[model] * o.times), "--seed", str(seed), "--quiet", "--json",
-                                             "--workers"]
+                                             "--eval-every", "1e15", "--workers"]
     if processes == 1:
         return json.loads(run(LIMIT + job + ["2"]))
-    return json.loads(run(MPIRUN + ["-n", str(processes)] + job + ["1", "--exchange", "mpi"]))
+    return json.loads(run(MPIRUN + ["-n", str(processes)] + job + ["1", "--exchange", o.exchange]))
 
 
 def main():
@@ -43,6 +45,7 @@ def main():
     p.add_argument("--asgd", default=f"{HERE}/../build/release/asgd")
     p.add_argument("--data", default=os.environ.get("ASGD_DATA", f"{HERE}/../../shared/data"))
     p.add_argument("--work", default="/tmp/asgd-bench")
+    p.add_argument("--exchange", default="auto")
     p.add_argument("--runs", type=int, default=5)
     p.add_argument("--times", type=int, default=1)
     p.add_argument("--processes", default="2")

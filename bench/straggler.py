@@ -23,7 +23,7 @@ MODES = {"async": [], "async, --max-lag 64": ["--max-lag", "64"], "sync": ["--mo
 
 
 def train(o, seed, options, slow):
-    job = [o.asgd, "train", "mlp", "--train", f"{o.data}/mnist", "--valid", f"{o.data}/mnist", "--exchange", "mpi", "--workers",
+    job = [o.asgd, "train", "mlp", "--train", f"{o.data}/mnist", "--valid", f"{o.data}/mnist", "--exchange", "auto", "--workers",
            "1", "--hidden", "100", "--batch", "32", "--epochs", str(o.epochs), "--pace", o.pace, "--seed", str(seed), "--quiet",
            "--json"] + options
     last = ["-n", "1"] + job + (["--straggler", "0:10x"] if slow else [])

@@ -17,6 +17,7 @@
 #   ASGD=build/release/asgd  MPIRUN=scripts/asgd-mpirun  JOB=clicks|digits|both  PROCESSES=8  TIMEOUT=120  BASES=12
 #   MNIST=FOLDER    its images instead of drawn digits
 #   FOLDER=FOLDER   data and undisturbed runs are kept there, and taken from there where they are
+#   EXCHANGE=auto|tcp|mpi   how processes talk
 #   WRAP=COMMAND    begins each run, as `nice` would; it may wait
 set -u
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -31,7 +32,7 @@ launch() { # JOB PROCESSES OUTPUT
     local job=$1 processes=$2 output=$3
     # shellcheck disable=SC2086
     $WRAP timeout -k 5 "$TIMEOUT" "$MPIRUN" -n "$processes" "$ASGD" ${arguments[$job]} --workers 1 --seed "$seed" \
-        --dead-after 3 --exchange mpi --json -o "$folder/model.safetensors" >"$output" 2>"$output.err"
+        --dead-after 3 --exchange "${EXCHANGE:-auto}" --json -o "$folder/model.safetensors" >"$output" 2>"$output.err"
 }
 
 ranks() { # the processes of this run, "PID RANK" a line

@@ -13,7 +13,7 @@
 # a run; exits with 1 if any was not right, with 77 where there is nothing to make hosts with.
 #
 #   ASGD=build/release/asgd  MPIRUN=scripts/asgd-mpirun  ASGD_MODULES=folder  TIMEOUT=200  GRACE=5
-#   KEEP=1: the outputs stay  BASE=0.95: accuracy of the undisturbed run, which then is not done
+#   EXCHANGE=auto|tcp|mpi   KEEP=1: the outputs stay  BASE=0.95: accuracy of the undisturbed run, which then is not done
 set -u
 here=$(cd "$(dirname "$0")/../.." && pwd)
 ASGD=$(realpath "${ASGD:-$here/build/release/asgd}")
@@ -95,7 +95,7 @@ launch() { # HOST: from there
     local on=("$folder/on" "$1" env "ASGD_MODULES=$ASGD_MODULES" "TMPDIR=/tmp")
     "${on[@]}" timeout -k 5 "$TIMEOUT" "$MPIRUN" --allow-run-as-root --grace "$GRACE" -O --mca -O plm_rsh_agent \
         -O "$folder/on" --host "${hosts[0]}:2,${hosts[1]}:2,${hosts[2]}:2" -n 6 "$ASGD" train mlp --train "$folder/digits" \
-        --valid "$folder/digits" --epochs 60 --workers 1 --seed "$seed" --dead-after 3 --min-processes 3 --exchange mpi \
+        --valid "$folder/digits" --epochs 60 --workers 1 --seed "$seed" --dead-after 3 --min-processes 3 --exchange "${EXCHANGE:-auto}" \
         --json --quiet -o "$folder/model.safetensors" >"$folder/$seed.json" 2>"$folder/$seed.err"
     code=$?
     ended=$(date +%s%N)

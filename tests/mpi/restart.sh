@@ -11,6 +11,7 @@
 # microsecond.
 #
 #   ASGD=build/release/asgd  MPIRUN=scripts/asgd-mpirun  MPI=mpich  JOB=clicks|digits|both  PROCESSES=4  TIMEOUT=120
+#   EXCHANGE=auto|tcp|mpi
 #   BASES=8  SAVE=1s
 #   MNIST=FOLDER    its images instead of drawn digits
 #   FOLDER=FOLDER   data and undisturbed runs are kept there, and taken from there where they are
@@ -30,7 +31,7 @@ launch() { # JOB OUTPUT
     rm -rf "$folder/checkpoint"
     # shellcheck disable=SC2086
     $WRAP timeout -k 5 "$TIMEOUT" "$MPIRUN" --mpi "$MPI" --restarts 9 -n "$PROCESSES" "$ASGD" ${arguments[$1]} \
-        --workers 1 --seed "$seed" --checkpoint "$folder/checkpoint" --checkpoint-every "$SAVE" --exchange mpi --json \
+        --workers 1 --seed "$seed" --checkpoint "$folder/checkpoint" --checkpoint-every "$SAVE" --exchange "${EXCHANGE:-auto}" --json \
         --quiet -o "$folder/model.safetensors" >"$2" 2>"$2.err"
 }
 

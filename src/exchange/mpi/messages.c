@@ -578,7 +578,7 @@ static void nap(double seconds)
  * may need, so what the caller bears passes in one nap, and MPI is asked when the caller asks for what has come. */
 static void rest(asgdi_link *l, double seconds)
 {
-    static const double MOST  = 2e-3;
+    static const double MOST  = 500e-6;
     messages           *m     = mine(l);
     const double        until = now() + seconds;
     send_all(m);
