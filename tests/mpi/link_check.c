@@ -11,7 +11,7 @@
  *     ping       seconds there and back, while busy and after pauses
  *     idle       share of a core that waiting costs
  *
- * Prints a line for each process that got through; exits with 1 and says what is wrong otherwise. */
+ * LINK_CHECK_NAME: which link, auto without it.  Prints a line for each process that got through; exits with 1 and says what is wrong otherwise. */
 #define _GNU_SOURCE
 #include <math.h>
 #include <signal.h>
@@ -330,10 +330,10 @@ int main(int argc, char **argv)
     const char  *mode    = argc > 1 ? argv[1] : "";
     const double seconds = argc > 2 ? strtod(argv[2], NULL) : 3;
     static state s[1];
+    const char  *name = getenv("LINK_CHECK_NAME");
     const bool   dies = strcmp(mode, "die-once") == 0;
     if (dies && argc > 2 && open(argv[2], O_CREAT | O_EXCL | O_WRONLY, 0600) >= 0) raise(SIGKILL);
-    if (asgdi_link_open(&s->link, getenv("LINK_CHECK_NAME") ? getenv("LINK_CHECK_NAME") : "mpi") !=
-        ASGD_OK) {
+    if (asgdi_link_open(&s->link, name ? name : "auto") != ASGD_OK) {
         fprintf(stderr, "link_check: %s\n", asgd_errmsg());
         asgdi_tell_launcher(1);
         return 1;
