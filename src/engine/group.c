@@ -19,7 +19,7 @@
 
 static const double REST_SHORT = 40e-6;  /* seconds between turns, while workers wait for others */
 static const double REST_LEAST = 200e-6; /* and while they do not, when frames move */
-static const double REST_MOST  = 2e-3; /* a frame that comes ends it, over most links */
+static const double REST_MOST  = 2e-3;   /* a frame that comes ends it, over most links */
 static const double STOCK_SECONDS =
     0.02; /* of work in the workers' stock, and of a piece half of it */
 static const double RATE_SECONDS = 0.02; /* of work that a rate is measured over */
