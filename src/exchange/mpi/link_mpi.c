@@ -399,8 +399,15 @@ static asgdi_carrier *choose_carrier(asgdi_job *job, const char *name, uint32_t 
         return NULL;
     }
     asgdi_carrier *c = NULL;
+    *why             = 0;
     if (strcmp(name, "mpi") != 0) c = over_sockets(job, &b, self, size, why, bytes);
-    if (!c && strcmp(name, "tcp") != 0) c = over_messages(job, self, size, why, bytes);
+    const size_t used = strlen(why);
+    if (!c && strcmp(name, "tcp") == 0)
+        snprintf(why + used, bytes - used,
+                 "; ASGD_INTERFACES=eth0 says which interfaces to use, --exchange mpi that MPI's "
+                 "messages are to be used");
+    else if (!c)
+        c = over_messages(job, self, size, why, bytes);
     if (c) c->link.run = b.run;
     return c;
 }
