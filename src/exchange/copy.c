@@ -391,6 +391,13 @@ static bool workers_wait(const asgdi_exchange *x)
     return wait;
 }
 
+/* The share of a core is for all that exchanging costs since the last round began, what is done for the others' rounds, too. */
+static bool is_paid_for(const asgdi_exchange *x)
+{
+    const double passed = x->now - x->round_began, cost = x->progress.cost - x->round_cost;
+    return passed >= x->c.round_most || passed * x->c.share >= cost || x->c.share <= 0;
+}
+
 static bool may_begin(const asgdi_exchange *x)
 {
     const uint64_t steps = x->progress.updates - x->round_updates;
@@ -404,7 +411,7 @@ static bool may_begin(const asgdi_exchange *x)
         if (steps >= lead / 2) return true;
         if (x->c.local_steps)
             return steps >= asgdi_watch_local_steps(x) || (soon && asgdi_supply_idle(x));
-        return x->now >= x->round_at;
+        return x->now >= x->round_at && is_paid_for(x);
     case ASGDI_FLUSHING: return x->still && !x->flushed;
     case ASGDI_FETCHING:
         for (uint32_t q = 0; q < x->c.size; q++)

@@ -36,7 +36,7 @@ static void begin(pair *s, asgd_rule_kind rule, const asgdi_exchange_config *wit
         config.heartbeat                        = 1;
         config.dead_after = config.join_seconds = 100;
         config.resend                           = 10;
-        config.round_least = config.round_most = 1000;
+        if (with->round_most == 0) config.round_least = config.round_most = 1000;
         ok(asgdi_params_init(&s->p[q], &table, 1, 1));
         ok(asgdi_params_set_rule(&s->p[q], rule));
         ok(asgdi_exchange_new(&s->x[q], &config, &s->p[q], read_rows, &s->p[q]));
@@ -66,21 +66,28 @@ static void step(pair *s, uint32_t q)
     if (n) asgdi_exchange_corrected(s->x[q]);
 }
 
+/* One turn of each; false: nothing was on its way. */
+static bool turn(pair *s)
+{
+    bool moved = false;
+    for (uint32_t q = 0; q < PROCESSES; q++) {
+        asgdi_frame *f;
+        uint32_t     to;
+        while ((f = asgdi_exchange_send(s->x[q], &to)) != NULL) {
+            asgdi_exchange_receive(s->x[to], q, f->data, f->bytes, s->now);
+            asgdi_frame_free(f);
+            moved = true;
+        }
+        step(s, q);
+    }
+    return moved;
+}
+
 /* Until nothing is on its way any more. */
 static void settle(pair *s)
 {
-    for (int quiet = 0; quiet < 3; quiet++) {
-        for (uint32_t q = 0; q < PROCESSES; q++) {
-            asgdi_frame *f;
-            uint32_t     to;
-            while ((f = asgdi_exchange_send(s->x[q], &to)) != NULL) {
-                asgdi_exchange_receive(s->x[to], q, f->data, f->bytes, s->now);
-                asgdi_frame_free(f);
-                quiet = 0;
-            }
-            step(s, q);
-        }
-    }
+    for (int quiet = 0; quiet < 3; quiet++)
+        if (turn(s)) quiet = 0;
 }
 
 /* Row 0: w, then G. */
@@ -135,6 +142,28 @@ static void alone_is_exact(void **state)
         settle(&s);
         assert_true(s.p[1].table[0].master[0] == (float)-i);
     }
+    end(&s);
+}
+
+static uint64_t rounds(const pair *s, uint32_t q)
+{
+    asgdi_exchange_counts counts;
+    asgdi_exchange_count(s->x[q], &counts);
+    return counts.rounds;
+}
+
+/* What is done between two rounds, for the others, counts too: 0.02 s at a tenth of a core. */
+static void the_next_round_waits_until_all_cost_is_within_the_share(void **state)
+{
+    (void)state;
+    pair                        s;
+    const asgdi_exchange_config config = {.share = 0.1, .round_least = 1e-3, .round_most = 10};
+    begin(&s, ASGD_RULE_sgd, &config);
+    while (rounds(&s, 1) < 10) turn(&s); /* they cost nothing, and the last one has just ended */
+    const double from = s.now;
+    s.told[1].cost += 0.02;
+    while (rounds(&s, 1) < 11 && s.now < from + 1) turn(&s);
+    if (s.now < from + 0.18 || s.now > from + 0.25) fail_msg("after %g s, not 0.2", s.now - from);
     end(&s);
 }
 
@@ -375,6 +404,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(owners_shorten),
         cmocka_unit_test(alone_is_exact),
+        cmocka_unit_test(the_next_round_waits_until_all_cost_is_within_the_share),
         cmocka_unit_test(the_lead_grows_with_the_root),
         cmocka_unit_test(the_lead_is_a_part_of_what_was_learnt),
         cmocka_unit_test(what_cannot_work_is_refused),
