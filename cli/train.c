@@ -215,11 +215,14 @@ static void say_start(const cli_options *o, const asgd_model *m, const asgd_conf
 {
     const char    *options   = asgd_model_options(m);
     const uint32_t processes = asgd_group_size(c->group);
-    char           of[40]    = "";
-    if (processes > 1) snprintf(of, sizeof of, "%u processes of ", processes);
-    cli_note(o, "model: %s%s%s; mode %s, %s%u worker%s, share %s", o->positional,
+    char           of[40] = "", over[40] = "";
+    if (processes > 1) {
+        snprintf(of, sizeof of, "%u processes of ", processes);
+        snprintf(over, sizeof over, ", exchange %.20s", asgd_group_link(c->group));
+    }
+    cli_note(o, "model: %s%s%s; mode %s, %s%u worker%s, share %s%s", o->positional,
              options && *options ? " " : "", options ? options : "", asgd_mode_name(c->mode), of,
-             c->workers, c->workers == 1 ? "" : "s", asgd_share_name(c->share));
+             c->workers, c->workers == 1 ? "" : "s", asgd_share_name(c->share), over);
 }
 
 /* What the process that spoke would have done, had it lived. */

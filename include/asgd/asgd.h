@@ -511,6 +511,8 @@ ASGD_API void        asgd_group_close(asgd_group *g, int code); /* [owner] */
 ASGD_API uint32_t    asgd_group_process(const asgd_group *g);   /* [any] its number; g NULL: 0 */
 ASGD_API uint32_t    asgd_group_size(const asgd_group *g);      /* [any] there were; NULL: 1 */
 ASGD_API const char *asgd_group_host(const asgd_group *g);      /* [any] its machine */
+ASGD_API const char *
+asgd_group_link(const asgd_group *g); /* [any] over what they talk: "tcp", "mpi"; g NULL: "" */
 /* Is this the process that reports and saves: the lowest one left?  Others' observers are not called, and
  * they do not evaluate.  g NULL: true. */
 ASGD_API bool asgd_group_speaks(const asgd_group *g); /* [any] */

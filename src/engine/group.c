@@ -534,6 +534,11 @@ const char *asgd_group_host(const asgd_group *g)
     return g ? g->link->host : "";
 }
 
+const char *asgd_group_link(const asgd_group *g)
+{
+    return g ? g->link->name : "";
+}
+
 bool asgd_group_speaks(const asgd_group *g)
 {
     return !g || asgdi_load_relaxed(&g->speaks);
