@@ -124,6 +124,8 @@ one_run() {
         $((SECONDS - began)) "${metric[$job]}" "$value" "$((PROCESSES - ${lost:-0}))" "$examples" "$also" "$verdict"
     if [[ $verdict == right ]]; then good=$((good + 1)); else
         bad=$((bad + 1))
+        grep -oE '"seconds": [0-9.]+' "$output" | head -n 1
+        grep -oE '"exchange": \{[^}]*\}' "$output"
         sed 's/^/    /' "$output.err" | grep -v 'PMIX ERROR' | tail -n 40
     fi
     pkill -KILL -f "^$ASGD train .*$folder/model" 2>/dev/null

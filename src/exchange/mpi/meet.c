@@ -281,6 +281,13 @@ static bool hear(call *c)
     return c->fd >= 0 && c->got == sizeof c->hello;
 }
 
+/* A process that was stopped, say, finds calls whose callers have given up, and called again. */
+static bool has_hung_up(const call *c)
+{
+    uint8_t more;
+    return recv(c->fd, &more, 1, MSG_PEEK) >= 0;
+}
+
 static bool say(call *c, const hello *h)
 {
     if (send(c->fd, h, sizeof *h, MSG_NOSIGNAL) == (ssize_t)sizeof *h) return true;
@@ -361,7 +368,7 @@ static void follow_guest(meeting *g, call *c, bool ready, double t)
     if (ready && hear(c)) {
         const uint32_t from = c->hello.from;
         const hello    h    = hello_to(g, from);
-        if (!is_of_this_job(g, &c->hello) || from <= g->m->self)
+        if (!is_of_this_job(g, &c->hello) || from <= g->m->self || has_hung_up(c))
             hang_up(c, 0);
         else if (say(c, &h)) {
             if (g->fd[from] >= 0) { /* it has given up the first one, and calls again */
