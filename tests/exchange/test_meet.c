@@ -11,6 +11,7 @@
 #include "exchange/mpi/meet.h"
 
 enum { MOST = 8, ROOM = 1 << 13 };
+#define SECRET "sixteen letters"
 
 /* What stands in for MPI_Allgather. */
 typedef struct hall {
@@ -18,7 +19,7 @@ typedef struct hall {
     uint32_t          size;
     uint8_t           told[MOST][ROOM];
     atomic_int        gathers; /* of process 0, so far */
-    bool              strangers, impostor, breaks;
+    bool              strangers, impostor, breaks, stale;
 } hall;
 
 typedef struct member {
@@ -58,6 +59,24 @@ static int call_all(int *out, int most)
     return n;
 }
 
+/* Calls of process 4, which it has given up since: whoever listens gets one for each that it may be. */
+static void call_and_hang_up(uint32_t size)
+{
+    struct sockaddr_in at;
+    for (int listener = 0; listener < 1024; listener++) {
+        for (uint32_t to = 0; to < size && listens(listener, &at); to++) {
+            struct {
+                uint32_t magic, from, to, zero;
+                uint8_t  secret[ASGDI_SECRET];
+            } hello      = {.magic = 0x64677361, .from = 4, .to = to, .secret = SECRET};
+            const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+            assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+            assert_int_equal(send(fd, &hello, sizeof hello, MSG_NOSIGNAL), sizeof hello);
+            close(fd);
+        }
+    }
+}
+
 static int gather(void *user, const void *mine, size_t bytes, void *all)
 {
     member *m = user;
@@ -77,8 +96,10 @@ static int gather(void *user, const void *mine, size_t bytes, void *all)
         n = call_all(strangers, 64);
         assert_true(n > 0);
     }
-    pthread_barrier_wait(&h->barrier);                  /* the strangers are first in the queues */
-    for (int i = 0; i < n; i += 2) close(strangers[i]); /* the others wait */
+    if (m->self == 0 && which == 1 && h->stale) call_and_hang_up(h->size);
+    pthread_barrier_wait(&h->barrier); /* the strangers are first in the queues */
+    if (m->self == 4 && which == 1 && h->stale) usleep(500000); /* the others are done but for it */
+    for (int i = 0; i < n; i += 2) close(strangers[i]);         /* the others wait */
     return h->breaks && which == 1 ? -1 : 0;
 }
 
@@ -87,8 +108,10 @@ static void *attend(void *of)
     member       *m       = of;
     asgdi_meeting meeting = {.self    = m->self,
                              .size    = m->hall->size,
-                             .secret  = "sixteen letters",
-                             .seconds = m->hall->impostor ? 1 : 60,
+                             .secret  = SECRET,
+                             .seconds = m->hall->impostor ? 1
+                                        : m->hall->stale  ? 10
+                                                          : 60,
                              .gather  = gather,
                              .user    = m};
     m->result             = asgdi_meet(&meeting, m->fd, m->why, sizeof m->why);
@@ -158,6 +181,16 @@ static void strangers_are_sent_away(void **state)
     are_connected(5, m);
 }
 
+static void who_has_hung_up_is_waited_for(void **state)
+{
+    (void)state;
+    static hall   h;
+    static member m[MOST];
+    h = (hall){.stale = true};
+    hold(&h, 5, m);
+    are_connected(5, m);
+}
+
 /* The address that process 1 is said to have leads to process 0. */
 static void a_wrong_address_is_noticed_by_all(void **state)
 {
@@ -189,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_meet_all),
         cmocka_unit_test(strangers_are_sent_away),
+        cmocka_unit_test(who_has_hung_up_is_waited_for),
         cmocka_unit_test(a_wrong_address_is_noticed_by_all),
         cmocka_unit_test(what_cannot_be_told_is_an_error),
     };

@@ -365,6 +365,7 @@ static asgdi_carrier *over_sockets(asgdi_job *job, const basis *b, uint32_t self
     memcpy(m.secret, b->secret, sizeof m.secret);
     snprintf(why, bytes, "no memory");
     if (all_are(job, fd) && asgdi_meet(&m, fd, why, bytes) == 0) {
+        snprintf(why, bytes, "no memory, or too many open files, in one of the processes");
         c = asgdi_sockets_new(self, size, fd);
         if (!all_are(job, c) && c) {
             c->free(c);

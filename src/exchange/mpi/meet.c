@@ -467,11 +467,9 @@ static bool prepare(meeting *g)
     g->calls    = calloc(size, sizeof *g->calls);
     g->guests   = calloc(guests, sizeof *g->guests);
     g->polls    = calloc(1 + size + guests, sizeof *g->polls);
-    if (!g->cards || !g->places || !g->outcomes || !g->calls || !g->guests || !g->polls)
-        return false;
-    for (uint32_t i = 0; i < size; i++) g->calls[i].fd = -1;
-    for (uint32_t i = 0; i < guests; i++) g->guests[i].fd = -1;
-    return true;
+    for (uint32_t i = 0; g->calls && i < size; i++) g->calls[i].fd = -1;
+    for (uint32_t i = 0; g->guests && i < guests; i++) g->guests[i].fd = -1;
+    return g->cards && g->places && g->outcomes && g->calls && g->guests && g->polls;
 }
 
 static int gather(const meeting *g, const void *mine, size_t bytes, void *all)
