@@ -19,7 +19,8 @@ typedef struct hall {
     uint32_t          size;
     uint8_t           told[MOST][ROOM];
     atomic_int        gathers; /* of process 0, so far */
-    bool              strangers, impostor, breaks, stale;
+    bool              strangers, impostor, breaks, stale, thief;
+    int               kept[64], n_kept; /* calls of the thief */
 } hall;
 
 typedef struct member {
@@ -59,20 +60,25 @@ static int call_all(int *out, int most)
     return n;
 }
 
-/* Calls of process 4, which it has given up since: whoever listens gets one for each that it may be. */
-static void call_and_hang_up(uint32_t size)
+/* Calls in the name of process 4, before it calls: its own, given up since; or those of one who does not know the secret. Whoever
+ * listens gets one for each that it may be. */
+static void call_as_4(hall *h)
 {
     struct sockaddr_in at;
     for (int listener = 0; listener < 1024; listener++) {
-        for (uint32_t to = 0; to < size && listens(listener, &at); to++) {
+        for (uint32_t to = 0; to < h->size && listens(listener, &at); to++) {
             struct {
                 uint32_t magic, from, to, zero;
                 uint8_t  secret[ASGDI_SECRET];
-            } hello      = {.magic = 0x64677361, .from = 4, .to = to, .secret = SECRET};
+            } hello = {.magic = 0x64677361, .from = 4, .to = to, .secret = SECRET};
+            hello.secret[3] ^= h->thief;
             const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
             assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
             assert_int_equal(send(fd, &hello, sizeof hello, MSG_NOSIGNAL), sizeof hello);
-            close(fd);
+            if (h->thief && h->n_kept < 64)
+                h->kept[h->n_kept++] = fd;
+            else
+                close(fd);
         }
     }
 }
@@ -96,10 +102,11 @@ static int gather(void *user, const void *mine, size_t bytes, void *all)
         n = call_all(strangers, 64);
         assert_true(n > 0);
     }
-    if (m->self == 0 && which == 1 && h->stale) call_and_hang_up(h->size);
+    if (m->self == 0 && which == 1 && (h->stale || h->thief)) call_as_4(h);
     pthread_barrier_wait(&h->barrier); /* the strangers are first in the queues */
-    if (m->self == 4 && which == 1 && h->stale) usleep(500000); /* the others are done but for it */
-    for (int i = 0; i < n; i += 2) close(strangers[i]);         /* the others wait */
+    if (m->self == 4 && which == 1 && (h->stale || h->thief))
+        usleep(500000);                                 /* the others are done but for it */
+    for (int i = 0; i < n; i += 2) close(strangers[i]); /* the others wait */
     return h->breaks && which == 1 ? -1 : 0;
 }
 
@@ -109,9 +116,9 @@ static void *attend(void *of)
     asgdi_meeting meeting = {.self    = m->self,
                              .size    = m->hall->size,
                              .secret  = SECRET,
-                             .seconds = m->hall->impostor ? 1
-                                        : m->hall->stale  ? 10
-                                                          : 60,
+                             .seconds = m->hall->impostor                  ? 1
+                                        : m->hall->stale || m->hall->thief ? 10
+                                                                           : 60,
                              .gather  = gather,
                              .user    = m};
     m->result             = asgdi_meet(&meeting, m->fd, m->why, sizeof m->why);
@@ -128,6 +135,7 @@ static void hold(hall *h, uint32_t size, member *m)
     }
     for (uint32_t p = 0; p < size; p++) pthread_join(m[p].thread, NULL);
     pthread_barrier_destroy(&h->barrier);
+    for (int i = 0; i < h->n_kept; i++) close(h->kept[i]);
 }
 
 static uint8_t word(uint32_t from, uint32_t to)
@@ -191,6 +199,16 @@ static void who_has_hung_up_is_waited_for(void **state)
     are_connected(5, m);
 }
 
+static void who_does_not_know_the_secret_is_nobody(void **state)
+{
+    (void)state;
+    static hall   h;
+    static member m[MOST];
+    h = (hall){.thief = true};
+    hold(&h, 5, m);
+    are_connected(5, m);
+}
+
 /* The address that process 1 is said to have leads to process 0. */
 static void a_wrong_address_is_noticed_by_all(void **state)
 {
@@ -223,6 +241,7 @@ int main(void)
         cmocka_unit_test(all_meet_all),
         cmocka_unit_test(strangers_are_sent_away),
         cmocka_unit_test(who_has_hung_up_is_waited_for),
+        cmocka_unit_test(who_does_not_know_the_secret_is_nobody),
         cmocka_unit_test(a_wrong_address_is_noticed_by_all),
         cmocka_unit_test(what_cannot_be_told_is_an_error),
     };

@@ -221,6 +221,21 @@ static void who_is_dropped_is_heard_no_more(void **state)
     close_job(&j);
 }
 
+static void a_frame_that_is_too_long_loses_its_sender(void **state)
+{
+    (void)state;
+    static const uint32_t heads[] = {0, ASGDI_FRAME_MAX + 1};
+    for (size_t k = 0; k < 2; k++) {
+        job      j;
+        uint32_t from;
+        open_job(&j, 2, 1, 0);
+        assert_int_equal(write(j.fd[1][0], &heads[k], 4), 4);
+        assert_null(receive(&j, 0, &from));
+        assert_true(j.c[0]->with[1].gone);
+        close_job(&j);
+    }
+}
+
 /* What came whole before the end of a connection counts. */
 static void a_connection_that_ends_is_a_peer_gone(void **state)
 {
@@ -321,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_frame_that_comes_ends_a_rest),
         cmocka_unit_test(what_is_not_taken_waits),
         cmocka_unit_test(who_is_dropped_is_heard_no_more),
+        cmocka_unit_test(a_frame_that_is_too_long_loses_its_sender),
         cmocka_unit_test(a_connection_that_ends_is_a_peer_gone),
         cmocka_unit_test(a_goodbye_comes_last),
         cmocka_unit_test(nonsense_loses_its_sender_alone),

@@ -340,7 +340,7 @@ static void follow_call(meeting *g, uint32_t to, bool ready, double t)
         else
             say(c, &h);
     } else if (ready && hear(c)) {
-        if (is_of_this_job(g, &c->hello) && c->hello.from == to) {
+        if (is_of_this_job(g, &c->hello)) { /* it answers only what is for it */
             connected(g, to, c);
             return;
         }
