@@ -108,10 +108,11 @@ static uint64_t choose_ahead(const asgdi_run *r, uint32_t processes)
 /* The same for rules that divide their steps by the root of what they have seen, as multiple of the root of the
  * updates t in the masters.  A frequent row of curvature h, whose squared gradients are h too (as log loss has them),
  * goes in k steps the part k lr sqrt(h / t) of its way: what all processes may go together is bounded, so
- * k = const sqrt(t) / P, and less where lr is above the usual ones.  A batch of b divides the squares by b. */
+ * k = const sqrt(t) / P, and less where lr is above the usual ones.  A batch of b divides the squares by b.  Where all
+ * processes begin their deltas at one point, losses begin to swing at twice this constant (docs/decisions/020). */
 static double choose_root(const asgdi_run *r, uint32_t processes)
 {
-    static const double TWO = 50, MORE = 12, USUAL_LR = 0.2;
+    static const double TWO = 50, MORE = 6, USUAL_LR = 0.2;
     const bool          given = r->config->local_steps && r->config->local_steps != ASGD_STEPS_AUTO;
     if (given || r->mode == ASGD_SYNC || !divides_by_root(r) || asgdi_is_deep(&r->model->params))
         return 0;
