@@ -13,9 +13,11 @@
 /* Who speaks, where several processes do; empty: process 0, or the only one. */
 static char speaker[96];
 static bool waited;
+static bool coming_up; /* what fails fails in all alike, and the launcher says it once */
 
 void cli_speak_as(uint32_t process, uint32_t size, const char *host)
 {
+    coming_up  = false;
     speaker[0] = 0;
     if (size < 2 || process == 0) return;
     snprintf(speaker, sizeof speaker, "process %u%s%.64s%s: ", process, *host ? " (" : "", host,
@@ -32,11 +34,21 @@ static void message(const char *format, va_list args)
     fprintf(stderr, "asgd: %s%s\n", speaker, text);
 }
 
+static void tell_launcher(const char *format, va_list args)
+{
+    char text[4096];
+    vsnprintf(text, sizeof text, format, args);
+    asgdi_tell_launcher_why(text);
+}
+
 int cli_fail(int code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    message(format, args);
+    if (coming_up)
+        tell_launcher(format, args);
+    else
+        message(format, args);
     va_end(args);
     return code;
 }
@@ -124,7 +136,10 @@ int main(int argc, char **argv)
     /* a full disk or a file limit is an error to report, not a reason to die */
     signal(SIGXFSZ, SIG_IGN);
     uint32_t process, size;
-    if (processes_told(&process, &size)) cli_speak_as(process, size, "");
+    if (processes_told(&process, &size)) {
+        cli_speak_as(process, size, "");
+        coming_up = asgdi_has_launcher();
+    }
     int code = dispatch(argc, argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_OK) {
         code = cli_fail(CLI_FAILED, "standard output: %s", strerror(errno));

@@ -2,7 +2,8 @@
  *
  * mpirun and srun start the same command several times and tell each in its environment which one it is.
  * What goes wrong before training usually goes wrong in all of them: so the first one speaks at once and ends the
- * job, and the others wait a little before they do. */
+ * job, and the others wait a little before they do.  Before they are together none can end the job: asgd-mpirun, where it is
+ * there, hears it from all and says it once. */
 #define _POSIX_C_SOURCE 200809L
 #include "processes.h"
 

@@ -82,6 +82,23 @@ timeout 100 "$mpirun" -n 1 "$ASGD" train linear --train train.svm --seed 1 : \
     -n 1 "$ASGD" train linear --train train.svm --seed 2 >out 2>err </dev/null && fail 'they differ'
 has err 'has seed'
 
+# before they are together nobody can end the others: the launcher says once what all say
+launcher=${0%/*}/../../scripts/asgd-mpirun
+ASGD_MPIRUN_OPTIONS= timeout 100 "$launcher" --mpirun "$mpirun" -n 3 "$ASGD" train linear --exchange telegraph \
+    --train train.svm >out 2>err </dev/null
+code=$?
+[ $code -eq 2 ] || fail "exit $code of a wrong option"
+[ "$(said 'telegraph')" -eq 1 ] || fail 'a wrong option was not told once'
+cat >each.sh <<'END'
+case ${OMPI_COMM_WORLD_RANK-$PMI_RANK} in 1) way=mpi ;; *) way=auto ;; esac
+exec "$@" --exchange $way
+END
+ASGD_MPIRUN_OPTIONS= timeout 100 "$launcher" --mpirun "$mpirun" -n 3 sh each.sh "$ASGD" train linear --train train.svm \
+    >out 2>err </dev/null
+code=$?
+[ $code -eq 1 ] || fail "exit $code of different exchanges"
+[ "$(said 'not all have the same version of asgd and the same --exchange')" -eq 1 ] || fail 'different exchanges were not told once'
+
 # only Open MPI's processes outlive one another
 if [ $made = openmpi ]; then
     export OMPI_MCA_orte_enable_recovery=1 OMPI_MCA_orte_abort_on_non_zero_status=0

@@ -46,6 +46,12 @@ static inline void asgdi_tell_launcher_start(const char *how_far)
     asgdi_tell_launcher_line(".start", how_far);
 }
 
+/* What went wrong before the processes were together: usually the same in all, and the launcher says it once. */
+static inline void asgdi_tell_launcher_why(const char *message)
+{
+    asgdi_tell_launcher_line(".why", message);
+}
+
 /* Whether a launcher listens: it will say what went wrong, once and for all. */
 static inline bool asgdi_has_launcher(void)
 {
