@@ -446,8 +446,10 @@ static void *thread_of(void *group)
         rest = busy ? (is_awaited(g) ? REST_SHORT : REST_LEAST) : fmin(1.5 * rest, REST_MOST);
         g->link->rest(g->link, rest);
     }
-    const bool bad = g->exchange && asgdi_exchange_stage(g->exchange) > ASGDI_FINISHED;
+    const asgdi_stage stage = g->exchange ? asgdi_exchange_stage(g->exchange) : ASGDI_FINISHED;
+    const bool        bad   = stage > ASGDI_FINISHED;
     forget(g);
+    if (stage == ASGDI_OUT) g->link->drop(g->link, g->link->self); /* it is not to end theirs */
     g->link->close(g->link, CLOSE_SECONDS, g->lost > 0 || bad, g->code);
     return NULL;
 }

@@ -54,7 +54,8 @@ struct asgdi_link {
     void (*send)(asgdi_link *l, uint32_t to, asgdi_frame *f);
     /* The next frame that has come, the caller's now, and who sent it; NULL: none at the moment. */
     asgdi_frame *(*receive)(asgdi_link *l, uint32_t *from);
-    /* Nothing goes to or comes from that process any more; what was on the way is dropped. */
+    /* Nothing goes to or comes from that process any more; what was on the way is dropped.  self: the others have given this
+     * process up, and close() is to end nothing but it. */
     void (*drop)(asgdi_link *l, uint32_t process);
     /* Bytes given to send() for that process that are not on their way yet. */
     size_t (*waiting)(const asgdi_link *l, uint32_t process);

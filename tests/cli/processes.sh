@@ -123,5 +123,26 @@ END
     [ "$(number out lost)" = 1 ] || fail 'nobody was lost'
     has out '"end": "seconds"'
     [ -s k.safetensors ] || fail 'no model after a kill'
+
+    # one that comes back when it has been given up ends by itself, and not what the others do
+    rm -f pid.*
+    ASGD_MPIRUN_OPTIONS= timeout 100 "$launcher" --mpirun "$mpirun" --grace 1 -n 3 sh one.sh "$ASGD" train linear \
+        --train train.svm --valid train.svm --epochs 1000 --workers 1 --pace 1ms --batch 64 --patience never \
+        --max-seconds 9 --dead-after 1 --log stop.jsonl -o s.safetensors --json >out 2>err </dev/null &
+    pid=$!
+    tries=0
+    until [ -s stop.jsonl ] || [ $tries -ge 200 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    kill -STOP "$(cat pid.1)"
+    sleep 3
+    kill -CONT "$(cat pid.1)"
+    wait $pid
+    code=$?
+    [ $code -eq 0 ] || fail "exit $code where one was given up and came back"
+    [ "$(number out lost)" = 1 ] || fail 'nobody was given up'
+    has out '"end": "seconds"'
+    has err 'the other processes go on without this one'
 fi
 done_testing
