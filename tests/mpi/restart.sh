@@ -23,7 +23,7 @@ PROCESSES=${PROCESSES:-4}
 SAVE=${SAVE:-1s}
 runs=${1:-10} seed0=${2:-1}
 BASES=${BASES:-8}
-ROWS=100000 VALID_ROWS=20000 EPOCHS=8
+ROWS=400000 VALID_ROWS=100000 EPOCHS=3
 # shellcheck source=tests/mpi/kills.inc
 . "$here/tests/mpi/kills.inc"
 
