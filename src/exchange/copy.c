@@ -454,6 +454,15 @@ static bool is_due(const asgdi_exchange *x, uint32_t i)
     return x->full || (x->round + i) % x->block[i].every == 0;
 }
 
+/* In which this process's workers get as far as a round is begun at the latest. */
+static double lead_seconds(const asgdi_exchange *x)
+{
+    const asgdi_progress *p    = &x->progress;
+    const uint64_t        lead = asgdi_x_lead(x);
+    if (lead == UINT64_MAX || p->updates == 0 || !(p->rate > 0)) return INFINITY;
+    return (double)lead / 2 * ((double)p->examples / (double)p->updates) / p->rate;
+}
+
 /* wait: until the next round, as far as it is up to this process.  With clock sync the workers wait for all of a
  * round, which is what may be made shorter: the same time as they compute. */
 static void choose_pace(asgdi_exchange *x, double wait)
@@ -484,7 +493,7 @@ static void end_round(asgdi_exchange *x)
     if (wait > x->c.round_most) wait = x->c.round_most;
     x->round_at = x->round_began + wait;
     x->in_round = false;
-    choose_pace(x, wait);
+    choose_pace(x, fmin(wait, lead_seconds(x)));
     if (x->going_back) x->watch.done = x->peer[x->c.self].back = x->going_to;
     x->going_back     = false;
     x->agreed_updates = x->round_updates;

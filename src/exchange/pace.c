@@ -18,9 +18,9 @@ void asgdi_pace_answer(asgdi_pace *p, double now, double seconds, uint64_t bytes
         p->best    = 0;
         p->best_at = now;
     }
-    const double moved = (double)(p->moved - moved_before);
+    const double moved = (double)(p->moved - moved_before), carrying = seconds - p->least;
     if (moved < FEW || seconds < QUEUED * p->least) return;
-    if (moved / seconds > p->best) p->best = moved / seconds;
+    if (moved / carrying > p->best) p->best = moved / carrying;
 }
 
 void asgdi_pace_round(asgdi_pace *p, double raw, double wait)
