@@ -1,9 +1,9 @@
 /* pace.h -- is the network what the exchange waits for, and how many local steps hide it?  Pure functions.
  *
  * Where it is not, coding deltas coarsely gains nothing.  What the network carries is the most that was carried
- * lately, in the time beyond that of the fastest answer (as in BBR: Cardwell, Cheng, Gunn, Yeganeh, Jacobson 2016): processes that wait for a processor make
- * answers late now and then, but not always, so crowded cores are not taken for a slow network; a latency alone
- * neither, since only answers that waited in a queue of others count. */
+ * lately (as in BBR: Cardwell, Cheng, Gunn, Yeganeh, Jacobson 2016), in the time beyond that of the fastest answer:
+ * processes that wait for a processor make answers late now and then, but not always, so crowded cores are not taken
+ * for a slow network; a latency alone neither, since only answers that waited in a queue of others count. */
 #ifndef ASGDI_PACE_H
 #define ASGDI_PACE_H
 
