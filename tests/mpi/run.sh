@@ -111,6 +111,23 @@ END
 expect 3 "" -n 2 "$folder/fails" --now 3
 expect 0 "" -n 2 "$folder/fails" --late 0
 
+# What all find before they are together is said once; from other machines, which do not have the launcher's files, too.
+program finds <<'END'
+#!/bin/bash
+if [[ $1 == here ]]; then
+    echo "no such thing: $2" >>"$ASGD_VERDICT.why"
+    echo 2 >>"$ASGD_VERDICT"
+else
+    echo "@asgd-verdict ${ASGD_VERDICT##*/}.why no such thing: $2" >&2
+    echo "@asgd-verdict ${ASGD_VERDICT##*/} 2" >&2
+fi
+exit 2
+END
+expect 2 "asgd: no such thing: a word" -n 3 "$folder/finds" here "a word"
+(($(grep -c "no such thing" "$folder/out") == 1)) || fail "what all find is not said once"
+expect 2 "asgd: no such thing: a word" --host localhost,localhost,localhost -n 3 "$folder/finds" there "a word"
+(($(grep -c "no such thing" "$folder/out") == 1)) || fail "what all find on other machines is not said once"
+
 program hangs <<'END'
 #!/bin/bash
 echo 0 >>"$ASGD_VERDICT"
