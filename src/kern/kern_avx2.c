@@ -107,6 +107,42 @@ static inline void vpick(float *p, vf x, size_t m)
                   _mm_unpacklo_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1)));
 }
 
+#define HAVE_QUADS
+/* Lane 4 q + i: the sum of quad q of x[i]. */
+static inline __attribute__((always_inline)) vf vquads_turned(const vf x[4])
+{
+    const vf a = _mm256_add_ps(_mm256_unpacklo_ps(x[0], x[1]), _mm256_unpackhi_ps(x[0], x[1]));
+    const vf b = _mm256_add_ps(_mm256_unpacklo_ps(x[2], x[3]), _mm256_unpackhi_ps(x[2], x[3]));
+    return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
+}
+/* Lane i of each quad, in all four of it. */
+static inline __attribute__((always_inline)) vf vfour(vf x, uint32_t i)
+{
+    return i == 0   ? _mm256_permute_ps(x, 0x00)
+           : i == 1 ? _mm256_permute_ps(x, 0x55)
+           : i == 2 ? _mm256_permute_ps(x, 0xaa)
+                    : _mm256_permute_ps(x, 0xff);
+}
+/* Lane 4 q + i: float q of place i of n <= 4, each of two floats, and back. */
+static inline __attribute__((always_inline)) vf vload_turned(float *const p[4], uint32_t n)
+{
+    __m128 lo = _mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)p[0]), hi = _mm_setzero_ps();
+    if (n > 1) lo = _mm_loadh_pi(lo, (const __m64 *)p[1]);
+    if (n > 2) hi = _mm_loadl_pi(hi, (const __m64 *)p[2]);
+    if (n > 3) hi = _mm_loadh_pi(hi, (const __m64 *)p[3]);
+    return _mm256_set_m128(_mm_shuffle_ps(lo, hi, 0xdd), _mm_shuffle_ps(lo, hi, 0x88));
+}
+static inline __attribute__((always_inline)) void vstore_turned(float *const p[4], uint32_t n,
+                                                                vf turned)
+{
+    const __m128 first = _mm256_castps256_ps128(turned), second = _mm256_extractf128_ps(turned, 1);
+    const __m128 lo = _mm_unpacklo_ps(first, second), hi = _mm_unpackhi_ps(first, second);
+    _mm_storel_pi((__m64 *)p[0], lo);
+    if (n > 1) _mm_storeh_pi((__m64 *)p[1], lo);
+    if (n > 2) _mm_storel_pi((__m64 *)p[2], hi);
+    if (n > 3) _mm_storeh_pi((__m64 *)p[3], hi);
+}
+
 /* How many of idx[0..8) are below the bound. */
 static inline int lanes_below(const uint32_t *idx, uint64_t bound)
 {

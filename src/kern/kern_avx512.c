@@ -118,12 +118,6 @@ static inline __attribute__((always_inline)) void vpick(float *p, vf x, size_t m
         _mm_storel_pi((__m64 *)p, four);
 }
 #define HAVE_QUADS
-/* Lane 4 i + q becomes lane 4 q + i. */
-static inline vf vturn(vf x)
-{
-    const __m512i from = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    return _mm512_permutexvar_ps(from, x);
-}
 /* Lane 4 q + i: the sum of quad q of x[i]. */
 static inline __attribute__((always_inline)) vf vquads_turned(const vf x[4])
 {
@@ -136,17 +130,25 @@ static inline __attribute__((always_inline)) vf vfour(vf x, uint32_t i)
 {
     return _mm512_permutevar_ps(x, _mm512_set1_epi32((int)i));
 }
-/* Four floats from each of n <= 4 places, in quads 0..n-1. */
-static inline __attribute__((always_inline)) vf vload_quads(float *const p[4], uint32_t n)
+/* Lane 4 i + q becomes lane 4 q + i. */
+static inline vf vturn(vf x)
+{
+    const __m512i from = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_permutexvar_ps(from, x);
+}
+/* Lane 4 q + i: float q of place i of n <= 4, and back. */
+static inline __attribute__((always_inline)) vf vload_turned(float *const p[4], uint32_t n)
 {
     vf x = _mm512_zextps128_ps512(_mm_loadu_ps(p[0]));
     if (n > 1) x = _mm512_mask_broadcast_f32x4(x, 0x00f0, _mm_loadu_ps(p[1]));
     if (n > 2) x = _mm512_mask_broadcast_f32x4(x, 0x0f00, _mm_loadu_ps(p[2]));
     if (n > 3) x = _mm512_mask_broadcast_f32x4(x, 0xf000, _mm_loadu_ps(p[3]));
-    return x;
+    return vturn(x);
 }
-static inline __attribute__((always_inline)) void vstore_quads(float *const p[4], uint32_t n, vf x)
+static inline __attribute__((always_inline)) void vstore_turned(float *const p[4], uint32_t n,
+                                                                vf turned)
 {
+    const vf x = vturn(turned);
     _mm_storeu_ps(p[0], _mm512_castps512_ps128(x));
     if (n > 1) _mm_storeu_ps(p[1], _mm512_extractf32x4_ps(x, 1));
     if (n > 2) _mm_storeu_ps(p[2], _mm512_extractf32x4_ps(x, 2));

@@ -12,7 +12,7 @@
  *                           optional (HAVE_PAIRS, HAVE_RISING, HAVE_FOLD, HAVE_ROW_PAIRS)
  *   vquads vspread vpick    where VW > 1: the sum of each lane's four neighbours; VW / 4 floats of a row, each in four
  *                           lanes, and back: of the first m lanes
- *   vquads_turned vturn vfour, vload_quads vstore_quads   optional (HAVE_QUADS): kern_ffm_whole.h
+ *   vquads_turned vfour, vload_turned vstore_turned   optional (HAVE_QUADS): kern_ffm_whole.h
  *   MAX_UNITS               widest column tile, in units of 8 floats
  *
  * Tables are swept in column tiles whose sums stay in registers over all entries of an example (or

@@ -77,32 +77,58 @@ INLINE float ffm_score_whole(const asgdk_ffm *p, bool ones)
     return fold1(sum[0] + sum[1]);
 }
 
-/* Those rows that have one sum for every four weights.  Where the variant can, the roots of C rows' C cells are taken
- * at once. */
+#ifdef HAVE_QUADS
+/* Pieces, a vector each, of rows that have one sum for every four weights. */
+typedef struct pieces {
+    float *at[QUAD], *sums[QUAD];
+    vf     w[QUAD], g[QUAD];
+} pieces;
+
+/* Pieces k, k + 1 ... are C rows' from column `at` on. */
+INLINE void ffm_take(pieces *p, uint32_t k, float *const *row, size_t pad, uint32_t at, const vf *w,
+                     const vf *g)
+{
+    UNROLL for (uint32_t i = 0; i < C; i++)
+    {
+        p->at[k + i]   = row[i] + at;
+        p->sums[k + i] = row[i] + pad + at / CELL;
+        p->w[k + i]    = w[i];
+        p->g[k + i]    = g[i];
+    }
+}
+
+/* m floats of each of the first n pieces.  The sums of four fill a vector, so their roots are taken at once. */
+INLINE void ffm_change_pieces(const pieces *p, uint32_t n, size_t m, const consts *c)
+{
+    vf h[QUAD], square[QUAD];
+    UNROLL for (uint32_t i = 0; i < QUAD; i++)
+    {
+        h[i]      = vfma(c->l2, p->w[i], p->g[i]);
+        square[i] = h[i] * h[i];
+    }
+    const vf sum  = vfma(vset(0.25f), vquads_turned(square), vload_turned(p->sums, n));
+    const vf step = c->lr * inverse_root(sum + c->eps, c);
+    vstore_turned(p->sums, n, sum);
+    UNROLL for (uint32_t i = 0; i < QUAD; i++)
+    {
+        if (i >= n) continue;
+        const vf now = move(p->w[i], vfour(step, i), h[i], c);
+        if (m == VW)
+            rstore(p->at[i], now);
+        else
+            rstoren(p->at[i], now, m);
+    }
+}
+#endif
+
+/* m floats, from column `at` on, of n of C rows that have one sum for every four weights. */
 INLINE void ffm_change_quads(uint32_t n, float *const *row, size_t pad, uint32_t at, size_t m,
                              const vf *w, const vf *g, const consts *c)
 {
 #ifdef HAVE_QUADS
-    vf     h[C], square[C];
-    float *sums[C];
-    UNROLL for (uint32_t i = 0; i < C; i++)
-    {
-        sums[i]   = row[i] + pad + at / CELL;
-        h[i]      = vfma(c->l2, w[i], g[i]);
-        square[i] = h[i] * h[i];
-    }
-    const vf sum  = vfma(vset(0.25f), vquads_turned(square), vturn(vload_quads(sums, n)));
-    const vf step = c->lr * inverse_root(sum + c->eps, c);
-    vstore_quads(sums, n, vturn(sum));
-    UNROLL for (uint32_t i = 0; i < C; i++)
-    {
-        if (i >= n) continue;
-        const vf now = move(w[i], vfour(step, i), h[i], c);
-        if (m == VW)
-            rstore(row[i] + at, now);
-        else
-            rstoren(row[i] + at, now, m);
-    }
+    pieces p = {0};
+    ffm_take(&p, 0, row, pad, at, w, g);
+    ffm_change_pieces(&p, n, m, c);
 #else
     UNROLL for (uint32_t i = 0; i < C; i++) if (i < n)
         change_quads(row[i], pad, at, w[i], g[i], m, c);
@@ -143,6 +169,27 @@ INLINE void ffm_change(rule_step *f, int merged, int local_slots, uint32_t n, fl
     }
 #undef AT
 #undef PUT
+}
+
+/* Both sides of a pair of blocks: n rows' cells towards the fields from g on, w by gw, and those C rows' m floats towards
+ * theirs, from j on, v by gv. */
+INLINE void ffm_change_both(rule_step *f, int merged, int local_slots, uint32_t n,
+                            float *const *row, float *const *local, uint32_t j, const vf *w,
+                            const vf *gw, float *const *other, float *const *other_local,
+                            uint32_t g, size_t m, const vf *v, const vf *gv, size_t pad,
+                            const consts *c)
+{
+#if defined HAVE_QUADS && VW == 8
+    if (merged == QUADS) { /* C is two, and UNIT, which m is at the least, VW */
+        pieces p;
+        ffm_take(&p, 0, other, pad, j * CELL, v, gv);
+        ffm_take(&p, C, row, pad, g * CELL, w, gw);
+        ffm_change_pieces(&p, C + n, VW, c);
+        return;
+    }
+#endif
+    ffm_change(f, merged, local_slots, n, row, local, pad, g * CELL, VW, w, gw, c);
+    ffm_change(f, merged, local_slots, C, other, other_local, pad, j * CELL, m, v, gv, c);
 }
 
 /* Lines of the rows to come that are still to be asked for. */
@@ -204,8 +251,8 @@ INLINE void ffm_apply_rows(rule_step *f, int merged, int local_slots, const asgd
                 gy[i] = gy[i] * (vset(p->x[(g + i) * CELL]) * vload(p->x + j * CELL));
             }
         }
-        ffm_change(f, merged, local_slots, n, row, local, pad, g * CELL, VW, x, gx, c);
-        ffm_change(f, merged, local_slots, C, other, other_local, pad, j * CELL, m, y, gy, c);
+        ffm_change_both(f, merged, local_slots, n, row, local, j, x, gx, other, other_local, g, m,
+                        y, gy, pad, c);
         ffm_ask(ahead);
     }
     ffm_block(row, j * CELL, m, x);
