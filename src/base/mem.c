@@ -9,7 +9,7 @@
 
 enum { LINE = 64, HUGE = 2 << 20 };
 
-void *asgdi_calloc(size_t n, size_t size)
+void *asgdi_malloc(size_t n, size_t size)
 {
     if (size && n > (SIZE_MAX - HUGE) / size) return NULL;
     size_t bytes = n * size;
@@ -21,7 +21,14 @@ void *asgdi_calloc(size_t n, size_t size)
     if (align == HUGE)
         (void)madvise(p, bytes, MADV_HUGEPAGE); /* a hint: failure costs speed only */
 #endif
-    memset(p, 0, bytes);
+    memset((char *)p + n * size, 0, bytes - n * size);
+    return p;
+}
+
+void *asgdi_calloc(size_t n, size_t size)
+{
+    void *p = asgdi_malloc(n, size);
+    if (p) memset(p, 0, n * size);
     return p;
 }
 

@@ -8,6 +8,8 @@
 /* Zeroed, aligned to 64 bytes; large blocks ask for huge pages.  NULL when there is none or when
  * n * size overflows.  n * size == 0 gives a block that may be freed. */
 void *asgdi_calloc(size_t n, size_t size);
+/* The same with undefined contents: whoever writes a page first has it near.  What rounds it up to whole lines is zero. */
+void *asgdi_malloc(size_t n, size_t size);
 /* *p grows to n elements of `size`, new ones undefined.  false: nothing changed. */
 bool asgdi_grow(void **p, size_t *capacity, size_t n, size_t size);
 void asgdi_free(void *p);

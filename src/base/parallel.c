@@ -1,6 +1,6 @@
 /* parallel.c -- fork and join.  A part whose thread cannot be made runs on the caller's: slower,
  * never wrong. */
-#include "data/parallel.h"
+#include "base/parallel.h"
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* parallel.h -- fork and join for loading data. */
+/* parallel.h -- fork and join for the slow path: loading data, large tables. */
 #ifndef ASGDI_PARALLEL_H
 #define ASGDI_PARALLEL_H
 

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "data/parallel.h"
+#include "base/parallel.h"
 
 enum { GROUP = 16, GRAIN = 1 << 17, STREAM_ARRANGE = 11, TILE_BYTES = 1 << 14, TILES_MAX = 1024 };
 

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 
 #include "base/mem.h"
-#include "data/parallel.h"
+#include "base/parallel.h"
 
 enum { MAX_BLOCKS = 24 };
 

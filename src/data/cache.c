@@ -27,7 +27,7 @@
 #include "base/rng.h"
 #include "base/sys.h"
 #include "data/build.h"
-#include "data/parallel.h"
+#include "base/parallel.h"
 #include "data/rows.h"
 
 #define BYTE_ORDER_MARK UINT32_C(0x01020304)

@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 #include "data/csv.h"
-#include "data/parallel.h"
+#include "base/parallel.h"
 
 enum { GRAIN = 1 << 20 };
 

@@ -22,7 +22,7 @@
 
 #include "base/atomic.h"
 #include "base/mem.h"
-#include "data/parallel.h"
+#include "base/parallel.h"
 #include "data/tally.h"
 
 enum {

@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "data/build.h"
 #include "data/classes.h"
-#include "data/parallel.h"
+#include "base/parallel.h"
 
 #define SPARSE_BELOW 0.40
 enum { UBYTE = 8, MAX_DIMS = 4, GRAIN = 4096 };

@@ -23,7 +23,7 @@
 #include "data/build.h"
 #include "data/input.h"
 #include "data/number.h"
-#include "data/parallel.h"
+#include "base/parallel.h"
 #include "data/text.h"
 
 enum { GRAIN = 1 << 18, FIELDS = 4 };

@@ -34,7 +34,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/sys.h"
-#include "data/parallel.h"
+#include "base/parallel.h"
 
 enum {
     FIELDS        = 39,

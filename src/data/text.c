@@ -27,7 +27,7 @@
 #include "data/classes.h"
 #include "data/find.h"
 #include "data/names.h"
-#include "data/parallel.h"
+#include "base/parallel.h"
 #include "data/renumber.h"
 #include "data/window.h"
 

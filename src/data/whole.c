@@ -12,7 +12,7 @@
 
 #include "base/sys.h"
 #include "data/build.h"
-#include "data/parallel.h"
+#include "base/parallel.h"
 
 typedef struct column {
     asgdi_array *array;

@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
-#include "data/parallel.h"
+#include "base/parallel.h"
 #include "model/users_items.h"
 
 /* ---- lists ---- */

@@ -19,7 +19,7 @@
 
 #include "base/atomic.h"
 #include "base/mem.h"
-#include "data/parallel.h"
+#include "base/parallel.h"
 
 typedef struct worth {
     double   precision, recall, ndcg, map, auc;

@@ -157,7 +157,9 @@ static asgd_status prepare(asgdi_run *r, asgd_result *out)
         ASGD_TRY(asgdi_model_set_encoding(m, r->source->encoding));
         if (r->config->valid) ASGD_TRY(asgdi_fits(m, r->config->valid, "the validation data"));
     }
-    if (!m->trained) asgdi_params_fill(&m->params, r->seed);
+    if (!m->trained && (m->touched || m->params.seed != r->seed))
+        asgdi_params_fill(&m->params, r->seed);
+    m->touched = true;
     if (!m->trained && m->entry && m->entry->start) ASGD_TRY(m->entry->start(m, r->source));
     ASGD_TRY(asgdi_params_set_rule(&m->params, r->rule.kind));
     asgdi_rule_start(&r->rule, r->lr, &m->params);

@@ -49,6 +49,7 @@ struct asgd_model {
     uint32_t                 outputs;
     asgdi_params             params;
     bool                     trained; /* false: asgd_train() initialises w with its seed */
+    bool                     touched; /* w may not be what params.seed makes it */
 };
 
 /* Walks "key=value key=value"; false at the end.  *s is advanced; malformed text gives EINVAL in

@@ -2,17 +2,20 @@
  *
  * A table is one slab of rows, each [w: pad][merged slot: slot]...; floats between dim and pad are
  * zero and stay zero, so that kernels need no tails.  A random initial value depends on the seed,
- * the table's number, the row and the column alone: not on slots, layout or threads. */
+ * the table's number, the row and the column alone: not on slots, layout or threads.
+ *
+ * Large tables are filled and copied by several threads, which also spreads the system's clearing of new pages. */
 #include "params/params.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parallel.h"
 #include "base/rng.h"
 #include "base/status.h"
 
-enum { MAX_DIM = 1 << 28 };
+enum { MAX_DIM = 1 << 28, GRAIN = 1 << 20 /* floats that a thread is worth starting for */ };
 
 static asgd_status check_table(const asgd_table *t, int i)
 {
@@ -40,11 +43,12 @@ static asgd_status check_table(const asgd_table *t, int i)
     return ASGD_OK;
 }
 
+/* What is in it is undefined. */
 static asgd_status new_slab(const asgdi_table *t, size_t stride, float **out)
 {
     *out = NULL;
     if (t->info.rows <= SIZE_MAX / sizeof(float) / stride)
-        *out = asgdi_calloc((size_t)t->info.rows * stride, sizeof(float));
+        *out = asgdi_malloc((size_t)t->info.rows * stride, sizeof(float));
     if (!*out)
         return ASGD_FAIL(ENOMEM,
                          "no memory for table %s: %llu rows of %zu floats; take a smaller model "
@@ -53,27 +57,49 @@ static asgd_status new_slab(const asgdi_table *t, size_t stride, float **out)
     return ASGD_OK;
 }
 
-static void fill_table(const asgdi_table *t, uint64_t seed, uint64_t number)
+/* Work on all rows of a table, cut among threads. */
+typedef struct rows_job {
+    asgdi_table *t;
+    uint64_t     seed, number; /* of a filling */
+    float       *to;           /* of a move */
+    size_t       stride;
+    uint32_t     parts;
+} rows_job;
+
+static void by_parts(rows_job *job, size_t stride, void (*part)(void *, uint32_t))
 {
-    const float scale = t->info.scale;
-    if (t->info.init == ASGD_INIT_ZERO) return;
-    for (uint64_t r = 0; r < t->info.rows; r++) {
+    job->parts = asgdi_parts(0, job->t->info.rows * stride, GRAIN);
+    asgdi_parallel(job->parts, part, job);
+}
+
+static void fill_part(void *ctx, uint32_t k)
+{
+    const rows_job    *job   = ctx;
+    const asgdi_table *t     = job->t;
+    const float        scale = t->info.scale;
+    const uint64_t     end   = asgdi_part(t->info.rows, job->parts, k + 1);
+    for (uint64_t r = asgdi_part(t->info.rows, job->parts, k); r < end; r++) {
         float *w = t->master + r * t->stride;
+        memset(w, 0, t->stride * sizeof *w);
+        if (t->info.init == ASGD_INIT_ZERO) continue;
         for (uint32_t c = 0; c < t->info.dim; c++) {
-            uint64_t bits = asgdi_random(seed, number, r * t->info.dim + c);
+            uint64_t bits = asgdi_random(job->seed, job->number, r * t->info.dim + c);
             w[c]          = t->info.init == ASGD_INIT_NORMAL ? scale * asgdi_normal(bits)
                                                              : scale * (2.0f * asgdi_uniform(bits) - 1.0f);
         }
     }
 }
 
+static void fill_table(asgdi_table *t, uint64_t seed, uint64_t number)
+{
+    rows_job job = {.t = t, .seed = seed, .number = number};
+    by_parts(&job, t->stride, fill_part);
+}
+
 void asgdi_params_fill(asgdi_params *p, uint64_t seed)
 {
-    for (int t = 0; t < p->n_tables; t++) {
-        asgdi_table *x = &p->table[t];
-        memset(x->master, 0, (size_t)x->info.rows * x->stride * sizeof(float));
-        fill_table(x, seed, (uint64_t)t);
-    }
+    for (int t = 0; t < p->n_tables; t++) fill_table(&p->table[t], seed, (uint64_t)t);
+    p->seed = seed;
 }
 
 asgd_status asgdi_params_init(asgdi_params *p, const asgd_table *tables, int n, uint64_t seed)
@@ -99,6 +125,7 @@ asgd_status asgdi_params_init(asgdi_params *p, const asgd_table *tables, int n, 
         p->n_tables = t + 1;
         fill_table(x, seed, (uint64_t)t);
     }
+    p->seed = seed;
     return ASGD_OK;
 fail:
     asgdi_params_free(p);
@@ -116,11 +143,23 @@ static void narrow(asgdi_table *t, size_t stride)
     t->stride = stride;
 }
 
+static void widen_part(void *ctx, uint32_t k)
+{
+    const rows_job    *job = ctx;
+    const asgdi_table *t   = job->t;
+    const uint64_t     end = asgdi_part(t->info.rows, job->parts, k + 1);
+    for (uint64_t r = asgdi_part(t->info.rows, job->parts, k); r < end; r++) {
+        float *row = job->to + r * job->stride;
+        memcpy(row, t->master + r * t->stride, t->pad * sizeof *row);
+        memset(row + t->pad, 0, (job->stride - t->pad) * sizeof *row);
+    }
+}
+
 /* The slots begin at zero. */
 static void widen(asgdi_table *t, size_t stride, float *slab)
 {
-    for (uint64_t r = 0; r < t->info.rows; r++)
-        memcpy(slab + r * stride, t->master + r * t->stride, t->pad * sizeof(float));
+    rows_job job = {.t = t, .to = slab, .stride = stride};
+    by_parts(&job, stride, widen_part);
     asgdi_free(t->master);
     t->master = slab;
     t->stride = stride;

@@ -29,6 +29,7 @@ typedef struct asgdi_params {
     asgdi_table    table[ASGD_MAX_TABLES];
     asgd_rule_kind rule; /* whose slots the rows hold; DEFAULT: none */
     asgdk_slots    slots;
+    uint64_t       seed; /* that w was last filled with */
     asgdi_side     side; /* of the run that they are of, as far as its control loop knows */
 } asgdi_params;
 
