@@ -14,8 +14,6 @@ enum {
     ENTRIES_HELD = 64, /* entries of an example that are kept; longer ones are read twice */
     LINEAR_AHEAD = 4,  /* examples between the prefetch of rows and their use */
     FFM_AHEAD    = 2,  /* whose examples take longer */
-    FFM_FAR =
-        16, /* rows of ffm from so many times the nearest on are not in the second cache either */
 };
 
 /* w and the first slot of the rows idx[0..m) of two floats; other lanes are anything. */
@@ -204,8 +202,7 @@ INLINE void steps(rule_step *f, int merged, int local_slots, bool together, inte
         if (kind == FFM) {
             j->ffm->n_ahead = 0;
             if (i + 1 < n)
-                ask_later(&j->v, j->len[i + 1], j->idx + j->begin[i + 1], FFM_FAR * j->v_near,
-                          j->ffm);
+                ask_later(&j->v, j->len[i + 1], j->idx + j->begin[i + 1], j->v_far, j->ffm);
         }
         const uint64_t  at  = j->begin[i];
         const uint32_t *idx = j->idx + at, m = j->len[i];

@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/sys.h"
 #include "kern/gemm.h"
 
 enum {
@@ -384,13 +385,14 @@ asgd_status asgdi_sink_init(asgd_sink *s, asgdi_sink_kind kind, const asgd_kern 
                             const asgdi_params *p, const asgd_view *views, float *const *local,
                             uint32_t features, uint32_t n, uint64_t nonzeros, bool dense_input)
 {
-    *s           = (asgd_sink){.kind  = kind,
-                               .k     = k,
-                               .p     = p,
-                               .views = views,
-                               .local = local,
-                               .rule  = {.kind = p->rule},
-                               .max_n = n ? n : 1};
+    *s           = (asgd_sink){.kind       = kind,
+                               .k          = k,
+                               .p          = p,
+                               .views      = views,
+                               .local      = local,
+                               .rule       = {.kind = p->rule},
+                               .max_n      = n ? n : 1,
+                               .far_floats = 2 * asgdi_core_cache() / sizeof(float)};
     uint32_t pad = 1, unpadded = 0;
     size_t   dense = 0;
     for (int t = 0; t < p->n_tables; t++) {

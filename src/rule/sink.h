@@ -39,7 +39,9 @@ struct asgd_sink {
     float        *row, *row2; /* [largest pad] */
     float        *packed; /* [max_n][largest pad]: examples' vectors that come without padding */
     float        *dense;  /* gradients of a run of rows of a dense layer */
-    uint32_t     *count;  /* 0, 1, 2, ...: row numbers of a run of a table with dim 1 */
+    uint64_t
+              far_floats; /* twice the core's second cache: asgdi_core_cache() asks the processor, which is slow */
+    uint32_t *count; /* 0, 1, 2, ...: row numbers of a run of a table with dim 1 */
 };
 
 /* Reserves scratch for batches of at most n examples and `nonzeros` entries.  The rule is set to

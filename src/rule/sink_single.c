@@ -38,6 +38,7 @@ bool asgdi_sink_steps(asgd_sink *s, const asgdi_steps *m, const asgd_batch *b, f
         j.v_local_stride     = (size_t)v->pad * slots;
         j.v_pad              = v->pad;
         j.v_near             = (uint32_t)(ASGDI_NEAR_FLOATS / v->stride);
+        j.v_far              = (uint32_t)(s->far_floats / v->stride);
         j.v_step             = *step_of(s, v, &plain);
         j.sum                = m->sum;
         j.ffm                = m->ffm;
