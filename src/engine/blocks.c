@@ -21,7 +21,7 @@ enum {
     MORE_STRIPS  = 32,  /* of very many ratings, which may have many workers */
     LEAST_BLOCK  = 256, /* ratings of a block on average, for which a lease is cheap */
     MANY         = 1 << 26,
-    LEAST_CACHE  = 2 << 20, /* bytes; see below */
+    LEAST_CACHE  = 2 << 20, /* bytes; a smaller second cache counts as this */
 };
 
 uint32_t asgdi_blocks_size(uint64_t ratings, uint64_t users, uint64_t items, uint64_t row_bytes,
@@ -74,8 +74,8 @@ asgd_status asgdi_blocks_prepare(asgdi_run *r, bool slow, char *text, size_t byt
                          !r->config->group && /* whose processes share examples by position */
                          (share == ASGD_SHARE_AUTO || share == ASGD_SHARE_SHARED) &&
                          r->model->params.slots.local == 0;
-    /* Of a smaller second cache nothing is made: items then come from the third, which is better than more blocks, in each
-     * of which the users' rows are fetched anew (docs/decisions/013). */
+    /* Where the second cache is smaller, items come from the third, which is better than more blocks, in each of which the
+     * users' rows are fetched anew (docs/decisions/013). */
     const uint64_t cache =
         asgdi_core_cache() < LEAST_CACHE ? (uint64_t)LEAST_CACHE : asgdi_core_cache();
     const uint32_t size =

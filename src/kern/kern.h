@@ -113,11 +113,11 @@ typedef void asgdk_ffm_fn(const asgd_view *t, float *local, size_t local_stride,
 typedef enum asgdk_loss { ASGDK_SQUARED, ASGDK_LOGISTIC, ASGDK_HINGE } asgdk_loss;
 typedef struct asgdk_single {
     /* the interactions of fm and ffm: views, slots, floats of w in a row, rows in the cache as below */
-    asgd_view v;
-    float    *v_local;
-    size_t    v_local_stride;
-    uint32_t  v_pad, v_near,
-        v_far; /* v_far: rows from there on are not in the second cache either */
+    asgd_view  v;
+    float     *v_local;
+    size_t     v_local_stride;
+    uint32_t   v_pad, v_near;
+    uint32_t   v_far; /* rows from there on are not in the second cache either */
     asgdk_step v_step;
     float     *sum; /* fm: [v_pad] */
     asgdk_ffm *ffm;

@@ -39,8 +39,8 @@ struct asgd_sink {
     float        *row, *row2; /* [largest pad] */
     float        *packed; /* [max_n][largest pad]: examples' vectors that come without padding */
     float        *dense;  /* gradients of a run of rows of a dense layer */
-    uint64_t
-              far_floats; /* twice the core's second cache: asgdi_core_cache() asks the processor, which is slow */
+    /* twice the core's second cache; kept, as asgdi_core_cache() asks the processor, which is slow */
+    uint64_t  far_floats;
     uint32_t *count; /* 0, 1, 2, ...: row numbers of a run of a table with dim 1 */
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/rng.h"
 #include "base/status.h"
 #include "params/params.h"
 
@@ -164,6 +165,30 @@ static void test_fill(void **state)
     asgdi_params_free(&shorter);
 }
 
+/* A table that several threads fill and widen has the values that the seed, row and column say, and empty slots. */
+static void test_large(void **state)
+{
+    (void)state;
+    enum { ROWS = 400001, DIM = 9 };
+    const asgd_table table = {
+        .name = "large", .rows = ROWS, .dim = DIM, .init = ASGD_INIT_UNIFORM, .scale = 1};
+    asgdi_params p;
+    assert_int_equal(asgdi_params_init(&p, &table, 1, 5), ASGD_OK);
+    for (int widened = 0; widened < 2; widened++) {
+        const asgdi_table *x = &p.table[0];
+        for (uint64_t r = 0; r < ROWS; r++) {
+            const float *row = x->master + r * x->stride;
+            for (uint32_t c = 0; c < DIM; c++)
+                if (row[c] != 2.0f * asgdi_uniform(asgdi_random(5, 0, r * DIM + c)) - 1.0f)
+                    fail_msg("row %llu, column %u", (unsigned long long)r, c);
+            for (size_t c = DIM; c < x->stride; c++)
+                if (row[c] != 0) fail_msg("row %llu, float %zu", (unsigned long long)r, c);
+        }
+        assert_int_equal(asgdi_params_set_rule(&p, ASGD_RULE_adagrad), ASGD_OK);
+    }
+    asgdi_params_free(&p);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -203,10 +228,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layout),
-        cmocka_unit_test(test_quads),
-        cmocka_unit_test(test_fill),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_layout), cmocka_unit_test(test_quads),   cmocka_unit_test(test_fill),
+        cmocka_unit_test(test_large),  cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
