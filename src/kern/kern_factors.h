@@ -44,24 +44,42 @@ static void prefetch(const asgd_view *view, uint32_t floats, uint32_t n, const u
 enum { FM_UNITS = 4 }; /* widest tile */
 
 /* sum += val v, squares += (val v)^2 */
+INLINE void fm_add(int units, const float *row, vf x, vf *sum, vf *squares)
+{
+    UNROLL for (int k = 0; k < FULL(units); k++)
+    {
+        const vf w = rload(row + k * VW), v = x * w;
+        sum[k]   = sum[k] + v;
+        *squares = vfma(v, v, *squares);
+    }
+    if (REST(units)) {
+        const vf w = rloadn(row + FULL(units) * VW, REST(units)), v = x * w;
+        sum[FULL(units)] = sum[FULL(units)] + v;
+        *squares         = vfma(v, v, *squares);
+    }
+}
+
+/* Of n entries; in two chains, of even and odd ones, as one waits for its additions. */
 INLINE void fm_sum(int units, bool ones, const asgd_view *t, uint32_t n, const uint32_t *idx,
                    const float *val, vf *sum, vf *squares)
 {
-    for (uint32_t e = 0; e < n; e++) {
-        const float *row = row_at(t, idx[e]);
-        const vf     x   = ones ? vset(1) : vset(val[e]);
-        UNROLL for (int k = 0; k < FULL(units); k++)
-        {
-            const vf w = rload(row + k * VW), v = x * w;
-            sum[k]   = sum[k] + v;
-            *squares = vfma(v, v, *squares);
-        }
-        if (REST(units)) {
-            const vf w = rloadn(row + FULL(units) * VW, REST(units)), v = x * w;
-            sum[FULL(units)] = sum[FULL(units)] + v;
-            *squares         = vfma(v, v, *squares);
-        }
+    const int columns = FULL(units) + (REST(units) > 0);
+    vf        odd[FULL(FM_UNITS) + 1], more = vset(0);
+    uint32_t  e = 0;
+    UNROLL for (int k = 0; k < columns; k++)
+    {
+        odd[k] = vset(0);
     }
+    for (; e + 2 <= n; e += 2) {
+        fm_add(units, row_at(t, idx[e]), ones ? vset(1) : vset(val[e]), sum, squares);
+        fm_add(units, row_at(t, idx[e + 1]), ones ? vset(1) : vset(val[e + 1]), odd, &more);
+    }
+    if (e < n) fm_add(units, row_at(t, idx[e]), ones ? vset(1) : vset(val[e]), sum, squares);
+    UNROLL for (int k = 0; k < columns; k++)
+    {
+        sum[k] = sum[k] + odd[k];
+    }
+    *squares = *squares + more;
 }
 
 /* Returns the columns' part of twice the score, and their sums; both without xs. */

@@ -164,6 +164,17 @@ INLINE void ask(const asgd_view *t, uint32_t n, const uint32_t *idx, uint32_t ne
     while (n > 0 && idx[n - 1] >= near) __builtin_prefetch(row_at(t, idx[--n]), 1);
 }
 
+/* Of two tables at once: where a loop ends is hard to foresee, so one is better than two. */
+INLINE void ask_both(const asgd_view *t, const asgd_view *v, uint32_t n, const uint32_t *idx,
+                     uint32_t near)
+{
+    while (n > 0 && idx[n - 1] >= near) {
+        n--;
+        __builtin_prefetch(row_at(t, idx[n]), 1);
+        __builtin_prefetch(row_at(v, idx[n]), 1);
+    }
+}
+
 /* Leaves the rest of those rows that are far away to be asked for while the example before it is at work. */
 INLINE void ask_later(const asgd_view *t, uint32_t n, const uint32_t *idx, uint32_t near,
                       asgdk_ffm *p)
@@ -196,8 +207,12 @@ INLINE void steps(rule_step *f, int merged, int local_slots, bool together, inte
     for (uint32_t i = 0; i < n; i++) {
         if (i + far < n) {
             const uint32_t *idx = j->idx + j->begin[i + far], m = j->len[i + far];
-            ask(&t, m, idx, j->near);
-            if (kind != NONE) ask(&j->v, m, idx, j->v_near);
+            if (kind == FM) {
+                ask_both(&t, &j->v, m, idx, j->v_near);
+            } else {
+                ask(&t, m, idx, j->near);
+                if (kind == FFM) ask(&j->v, m, idx, j->v_near);
+            }
         }
         if (kind == FFM) {
             j->ffm->n_ahead = 0;
