@@ -99,7 +99,7 @@ void asgdi_blocks_free(asgdi_run *r)
 
 /* ---- with blocks ---- */
 
-static void run(asgdi_worker *w, const asgdi_block *block, uint64_t from, uint32_t n,
+static void run(asgdi_worker *w, const asgdi_grid_block *block, uint64_t from, uint32_t n,
                 const asgd_pool *pool)
 {
     asgdi_run        *r  = w->run;
@@ -118,7 +118,7 @@ static void run(asgdi_worker *w, const asgdi_block *block, uint64_t from, uint32
 }
 
 /* A block's ratings: the order that they lie in, begun at another place every epoch. */
-static void work_through(asgdi_worker *w, const asgdi_block *block)
+static void work_through(asgdi_worker *w, const asgdi_grid_block *block)
 {
     asgdi_run            *r     = w->run;
     const asgdi_arranged *a     = &r->arranged;
@@ -145,9 +145,9 @@ static void work_through(asgdi_worker *w, const asgdi_block *block)
 
 void asgdi_blocks_work(asgdi_worker *w)
 {
-    asgdi_run     *r    = w->run;
-    const uint32_t home = (uint32_t)((uint64_t)w->id * r->grid.size / r->workers);
-    asgdi_block    b;
+    asgdi_run       *r    = w->run;
+    const uint32_t   home = (uint32_t)((uint64_t)w->id * r->grid.size / r->workers);
+    asgdi_grid_block b;
     for (uint32_t round = 0;;) {
         const uint32_t command = asgdi_load_relaxed(&r->command);
         if (command & ASGDI_STOP) return;

@@ -18,9 +18,9 @@ typedef struct eval_job {
     const asgdi_params *p;
     const asgd_source  *data;
     const asgd_kern    *k;
-    float              *out;   /* [examples][outputs], NULL: not wanted */
-    asgdi_tally        *tally; /* [chunks], NULL: no metrics wanted */
-    uint64_t           *item;  /* [2 * examples] for the AUC, NULL: none */
+    float              *out;  /* [examples][outputs], NULL: not wanted */
+    asgdi_metric_sums  *sums; /* [chunks], NULL: no metrics wanted */
+    uint64_t           *item; /* [2 * examples] for the AUC, NULL: none */
     asgdi_u64           next;
 } eval_job;
 
@@ -67,15 +67,15 @@ static asgd_status place_init(eval_place *e, const eval_job *job)
 
 static void eval_chunk(eval_job *job, eval_place *e, uint64_t from, uint32_t count)
 {
-    const asgd_model *m     = job->m;
-    asgdi_tally      *tally = job->tally ? &job->tally[from / CHUNK] : NULL;
-    float            *out   = job->out ? job->out + from * m->outputs : e->out;
-    uint64_t          order[CHUNK];
-    asgd_batch        b;
+    const asgd_model  *m    = job->m;
+    asgdi_metric_sums *sums = job->sums ? &job->sums[from / CHUNK] : NULL;
+    float             *out  = job->out ? job->out + from * m->outputs : e->out;
+    uint64_t           order[CHUNK];
+    asgd_batch         b;
     for (uint32_t i = 0; i < count; i++) order[i] = from + i;
     asgdi_cursor_batch(&e->cursor, job->k, order, count, &b);
-    m->ops.predict(m->self, &b, e->views, &e->sink, e->scratch, out, tally ? &tally->stats : NULL);
-    if (tally) asgdi_tally_add(tally, m->task, m->outputs, &b, out);
+    m->ops.predict(m->self, &b, e->views, &e->sink, e->scratch, out, sums ? &sums->stats : NULL);
+    if (sums) asgdi_metric_add(sums, m->task, m->outputs, &b, out);
     for (uint32_t i = 0; job->item && i < count; i++)
         job->item[from + i] = asgdi_auc_item(out[i], b.y[i], b.weight ? b.weight[i] : 1);
 }
@@ -156,21 +156,21 @@ asgd_status asgdi_evaluate(const asgd_model *m, const asgdi_params *p, const asg
     eval_job job = {.m = m, .p = p, .data = data, .k = asgdk_best(), .out = out};
     if (!job.k) return ASGD_FAIL(EINVAL, "ASGD_ISA names kernels that this machine or build lacks");
     bool auc      = metrics && m->task == ASGD_TASK_BINARY;
-    job.tally     = metrics ? asgdi_calloc(chunks, sizeof *job.tally) : NULL;
+    job.sums      = metrics ? asgdi_calloc(chunks, sizeof *job.sums) : NULL;
     job.item      = auc ? asgdi_calloc(n, 2 * sizeof *job.item) : NULL;
     asgd_status s = ASGD_OK;
-    if ((metrics && !job.tally) || (auc && !job.item))
+    if ((metrics && !job.sums) || (auc && !job.item))
         s = ASGD_FAIL(ENOMEM, "no memory for %llu predictions", (unsigned long long)n);
     else
         s = eval_parallel(&job, threads);
     if (s == ASGD_OK && metrics) {
-        asgdi_tally sum = {0};
-        for (uint64_t i = 0; i < chunks; i++) asgdi_tally_merge(&sum, &job.tally[i]);
-        asgdi_tally_metrics(&sum, m->task, metrics);
+        asgdi_metric_sums sum = {0};
+        for (uint64_t i = 0; i < chunks; i++) asgdi_metric_merge(&sum, &job.sums[i]);
+        asgdi_metric_results(&sum, m->task, metrics);
         if (auc) metrics->auc = asgdi_auc(job.item, n);
     }
     asgdi_free(job.item);
-    asgdi_free(job.tally);
+    asgdi_free(job.sums);
     return s;
 }
 

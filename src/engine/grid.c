@@ -34,7 +34,7 @@ uint32_t asgdi_grid_column(const asgdi_grid *g, uint64_t round, uint32_t user)
 
 /* Of the strips that may go on, the one furthest behind: strips then stay together, and the end of the
  * run finds all workers busy. */
-static bool choose(asgdi_grid *g, uint32_t home, uint64_t *state, asgdi_block *out, bool *over)
+static bool choose(asgdi_grid *g, uint32_t home, uint64_t *state, asgdi_grid_block *out, bool *over)
 {
     const uint64_t gate  = asgdi_load_acquire(&g->gate);
     bool           found = false;
@@ -47,14 +47,14 @@ static bool choose(asgdi_grid *g, uint32_t home, uint64_t *state, asgdi_block *o
         if (mine % 2 || round >= gate || (found && round >= out->round)) continue;
         const uint32_t j = asgdi_grid_column(g, round, i);
         if (!asgdi_grid_ready(mine, asgdi_load_acquire(&g->item[j].state), gate)) continue;
-        *out   = (asgdi_block){round, i, j};
+        *out   = (asgdi_grid_block){round, i, j};
         *state = mine;
         found  = true;
     }
     return found;
 }
 
-asgdi_found asgdi_grid_take(asgdi_grid *g, uint32_t home, asgdi_block *out)
+asgdi_found asgdi_grid_take(asgdi_grid *g, uint32_t home, asgdi_grid_block *out)
 {
     uint64_t state = 0;
     bool     over;
@@ -63,7 +63,7 @@ asgdi_found asgdi_grid_take(asgdi_grid *g, uint32_t home, asgdi_block *out)
     return over ? ASGDI_RUN_OVER : ASGDI_NONE_READY;
 }
 
-void asgdi_grid_done(asgdi_grid *g, const asgdi_block *b)
+void asgdi_grid_done(asgdi_grid *g, const asgdi_grid_block *b)
 {
     asgdi_store_release(&g->item[b->item].state, b->round + 1);
     asgdi_store_release(&g->user[b->user].state, 2 * (b->round + 1));

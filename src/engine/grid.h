@@ -33,10 +33,10 @@ typedef struct asgdi_grid {
     _Alignas(64) asgdi_u64 gate; /* rounds from here on are not begun yet */
 } asgdi_grid;
 
-typedef struct asgdi_block {
+typedef struct asgdi_grid_block {
     uint64_t round;
     uint32_t user, item; /* strips */
-} asgdi_block;
+} asgdi_grid_block;
 
 asgd_status asgdi_grid_init(asgdi_grid *g, uint32_t size, uint64_t rounds, uint64_t seed);
 void        asgdi_grid_free(asgdi_grid *g);
@@ -50,9 +50,9 @@ static inline bool asgdi_grid_ready(uint64_t user_state, uint64_t item_state, ui
 
 typedef enum asgdi_found { ASGDI_FOUND, ASGDI_NONE_READY, ASGDI_RUN_OVER } asgdi_found;
 /* Leases the block that is furthest behind; home: the strip to look at first.  [any] */
-asgdi_found asgdi_grid_take(asgdi_grid *g, uint32_t home, asgdi_block *out);
+asgdi_found asgdi_grid_take(asgdi_grid *g, uint32_t home, asgdi_grid_block *out);
 /* Goes on where strips of users are in rounds round[size]; EFORMAT: they cannot be there. */
 asgd_status asgdi_grid_set(asgdi_grid *g, const uint64_t *round);
-void        asgdi_grid_done(asgdi_grid *g, const asgdi_block *b); /* [who leased it] */
+void        asgdi_grid_done(asgdi_grid *g, const asgdi_grid_block *b); /* [who leased it] */
 
 #endif

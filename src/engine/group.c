@@ -50,12 +50,12 @@ struct asgd_group {
     /* the thread's own */
     asgdi_joint    *driven;
     asgdi_exchange *exchange; /* the driven run's, or that of the last one, for the others' sake */
-    asgdi_reader   *reader;   /* its */
-    asgdi_progress  told;
-    double          rate;  /* examples/s of this process; 0: not known yet */
-    asgdi_range     lease; /* part of one that the stock had no room for */
-    bool            called, asked, ended, still;
-    double          began;
+    asgdi_row_reader *reader; /* its */
+    asgdi_progress    told;
+    double            rate;  /* examples/s of this process; 0: not known yet */
+    asgdi_range       lease; /* part of one that the stock had no room for */
+    bool              called, asked, ended, still;
+    double            began;
     double   cost_before; /* seconds of a core that this thread had taken when the run began */
     double   cost;        /* and since then: turns, what MPI does in them and between them, naps */
     double   rate_busy;   /* seconds of workers when the rate was measured last */

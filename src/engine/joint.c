@@ -20,7 +20,7 @@ _Static_assert((int)ASGD_TAU_BUCKETS == (int)ASGDI_TAU_BUCKETS, "one histogram")
 
 static void read_rows(void *user, int table, uint64_t first, uint32_t n, float *to)
 {
-    const asgdi_reader *reader = user;
+    const asgdi_row_reader *reader = user;
     if (reader->access) asgdi_access_read(reader->access, table, first, n, to);
 }
 

@@ -13,16 +13,16 @@
 enum { ASGDI_WHY_FAILED = 1 << 8 }; /* + status, + process << 16 */
 
 /* What the exchange reads rows with; lives as long as it does. */
-typedef struct asgdi_reader {
+typedef struct asgdi_row_reader {
     const asgdi_access *access; /* NULL: the run is over */
-} asgdi_reader;
+} asgdi_row_reader;
 
 enum { ASGDI_PART_NONE, ASGDI_PART_THERE, ASGDI_PART_WRITTEN };
 
 typedef struct asgdi_joint {
     struct asgdi_run *run;
     asgdi_exchange   *exchange; /* both are the group's, once it drives them */
-    asgdi_reader     *reader;
+    asgdi_row_reader *reader;
     asgdi_access      access; /* the group's thread's */
     bool              driven; /* it was handed over */
     uint64_t          number; /* of the run */

@@ -20,7 +20,7 @@ static double log_of(double p)
     return log(p > 1e-15 ? p : 1e-15);
 }
 
-static void add_binary(asgdi_tally *t, float out, float y, double weight)
+static void add_binary(asgdi_metric_sums *t, float out, float y, double weight)
 {
     bool   positive = y > 0.5f;
     double p        = (double)out;
@@ -32,7 +32,8 @@ static void add_binary(asgdi_tally *t, float out, float y, double weight)
     t->right[1] += (out > 0) == positive ? weight : 0;
 }
 
-static void add_class(asgdi_tally *t, const float *out, uint32_t classes, float y, double weight)
+static void add_class(asgdi_metric_sums *t, const float *out, uint32_t classes, float y,
+                      double weight)
 {
     uint32_t c = (uint32_t)y, above = 0;
     t->margins = t->margins || !(out[c] >= 0 && out[c] <= 1);
@@ -42,14 +43,14 @@ static void add_class(asgdi_tally *t, const float *out, uint32_t classes, float 
     for (int i = 0; i < 2; i++) t->right[i] += above == 0 ? weight : 0;
 }
 
-static void add_value(asgdi_tally *t, float out, float y, double weight)
+static void add_value(asgdi_metric_sums *t, float out, float y, double weight)
 {
     double error = (double)out - (double)y;
     t->squares += weight * error * error;
     t->amounts += weight * fabs(error);
 }
 
-static void add_labels(asgdi_tally *t, const float *out, uint32_t labels, const uint32_t *own,
+static void add_labels(asgdi_metric_sums *t, const float *out, uint32_t labels, const uint32_t *own,
                        uint32_t n, double weight)
 {
     uint32_t top[ASGDI_TOP], hits = 0, found = asgdi_labels_top(out, labels, top);
@@ -59,8 +60,8 @@ static void add_labels(asgdi_tally *t, const float *out, uint32_t labels, const 
     }
 }
 
-void asgdi_tally_add(asgdi_tally *t, asgd_task task, uint32_t outputs, const asgd_batch *b,
-                     const float *out)
+void asgdi_metric_add(asgdi_metric_sums *t, asgd_task task, uint32_t outputs, const asgd_batch *b,
+                      const float *out)
 {
     t->weighted = t->weighted || b->weight;
     t->examples += b->n;
@@ -79,7 +80,7 @@ void asgdi_tally_add(asgdi_tally *t, asgd_task task, uint32_t outputs, const asg
     }
 }
 
-void asgdi_tally_merge(asgdi_tally *t, const asgdi_tally *more)
+void asgdi_metric_merge(asgdi_metric_sums *t, const asgdi_metric_sums *more)
 {
     t->stats.loss += more->stats.loss;
     t->stats.weight += more->stats.weight;
@@ -99,14 +100,14 @@ void asgdi_tally_merge(asgdi_tally *t, const asgdi_tally *more)
 
 /* ---- metrics ---- */
 
-static void binary_metrics(const asgdi_tally *t, asgd_metrics *r)
+static void binary_metrics(const asgdi_metric_sums *t, asgd_metrics *r)
 {
     double q = t->label / t->weight;
     if (q > 0 && q < 1) r->ne = r->logloss / -(q * log(q) + (1 - q) * log1p(-q));
     if (q > 0) r->calibration = t->predicted / t->label;
 }
 
-void asgdi_tally_metrics(const asgdi_tally *t, asgd_task task, asgd_metrics *r)
+void asgdi_metric_results(const asgdi_metric_sums *t, asgd_task task, asgd_metrics *r)
 {
 #define X(name, better) .name = NAN,
     *r                        = (asgd_metrics){ASGD_METRIC_MAP(X).examples = t->examples};

@@ -6,9 +6,9 @@
 
 #include <asgd/asgd.h>
 
-/* What examples add to the metrics.  Tallies of stretches of the data are merged in their order, so
+/* What examples add to the metrics.  Sums of stretches of the data are merged in their order, so
  * that the figures do not depend on which thread did what.  Every sum is weighted. */
-typedef struct asgdi_tally {
+typedef struct asgdi_metric_sums {
     asgd_stats stats; /* of the model's predict() */
     uint64_t   examples;
     double     weight;
@@ -19,14 +19,14 @@ typedef struct asgdi_tally {
     double     predicted, label; /* binary: sums of both */
     double     squares, amounts; /* regression: of the errors */
     double     hits[3];          /* label sets: precision at 1, 3, 5 */
-} asgdi_tally;
+} asgdi_metric_sums;
 
 /* Adds a batch with its predictions out [b->n][outputs]; not to stats, which predict() adds to. */
-void asgdi_tally_add(asgdi_tally *t, asgd_task task, uint32_t outputs, const asgd_batch *b,
-                     const float *out);
-void asgdi_tally_merge(asgdi_tally *t, const asgdi_tally *more);
+void asgdi_metric_add(asgdi_metric_sums *t, asgd_task task, uint32_t outputs, const asgd_batch *b,
+                      const float *out);
+void asgdi_metric_merge(asgdi_metric_sums *t, const asgdi_metric_sums *more);
 /* All metrics but auc; NaN where one makes no sense. */
-void asgdi_tally_metrics(const asgdi_tally *t, asgd_task task, asgd_metrics *r);
+void asgdi_metric_results(const asgdi_metric_sums *t, asgd_task task, asgd_metrics *r);
 
 /* One example for asgdi_auc(): the score as an integer that sorts alike, then the weight with the
  * class in place of its sign. */

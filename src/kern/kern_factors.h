@@ -362,12 +362,16 @@ INLINE void ffm_apply(rule_step *f, int merged, int local_slots, const asgd_view
     const asgd_view t = *view;
     const consts    c = prepare_rough(step);
 #if VW > 1
-    if (p->whole && val)
-        ffm_apply_whole(f, merged, local_slots, &t, local, local_stride, p, false, idx,
-                        slope * xs * xs, &c);
-    else if (p->whole)
-        ffm_apply_whole(f, merged, local_slots, &t, local, local_stride, p, true, idx,
-                        slope * xs * xs, &c);
+    const float by = slope * xs * xs;
+    if (p->whole && val) {
+        ffm_apply_whole(f, merged, local_slots, &t, local, local_stride, p, false, idx, by, &c);
+    } else if (p->whole && merged == QUADS && !c.shrink) {
+        consts plain = c; /* the usual case, without asking each time */
+        plain.shrink = false;
+        ffm_apply_whole(f, merged, local_slots, &t, local, local_stride, p, true, idx, by, &plain);
+    } else if (p->whole) {
+        ffm_apply_whole(f, merged, local_slots, &t, local, local_stride, p, true, idx, by, &c);
+    }
     if (p->whole) return;
 #endif
     for (uint32_t e = 0; e < n; e++) {

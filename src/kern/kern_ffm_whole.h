@@ -33,7 +33,7 @@ INLINE size_t ffm_width(uint32_t pad, uint32_t at)
 }
 
 /* C rows' cells from column `at` on. */
-INLINE void ffm_block(float *const *row, uint32_t at, size_t m, vf *out)
+INLINE void ffm_block(float *const *row, size_t at, size_t m, vf *out)
 {
     if (m == VW)
         UNROLL for (int i = 0; i < C; i++) out[i] = rload(row[i] + at);
@@ -85,7 +85,7 @@ typedef struct pieces {
 } pieces;
 
 /* Pieces k, k + 1 ... are C rows' from column `at` on. */
-INLINE void ffm_take(pieces *p, uint32_t k, float *const *row, size_t pad, uint32_t at, const vf *w,
+INLINE void ffm_take(pieces *p, uint32_t k, float *const *row, size_t pad, size_t at, const vf *w,
                      const vf *g)
 {
     UNROLL for (uint32_t i = 0; i < C; i++)
@@ -122,7 +122,7 @@ INLINE void ffm_change_pieces(const pieces *p, uint32_t n, size_t m, const const
 #endif
 
 /* m floats, from column `at` on, of n of C rows that have one sum for every four weights. */
-INLINE void ffm_change_quads(uint32_t n, float *const *row, size_t pad, uint32_t at, size_t m,
+INLINE void ffm_change_quads(uint32_t n, float *const *row, size_t pad, size_t at, size_t m,
                              const vf *w, const vf *g, const consts *c)
 {
 #ifdef HAVE_QUADS
@@ -137,7 +137,7 @@ INLINE void ffm_change_quads(uint32_t n, float *const *row, size_t pad, uint32_t
 
 /* m floats of C rows from column `at` on: what the rule needs of them but w, which is there. */
 INLINE void ffm_change(rule_step *f, int merged, int local_slots, uint32_t n, float *const *row,
-                       float *const *local, size_t pad, uint32_t at, size_t m, const vf *w,
+                       float *const *local, size_t pad, size_t at, size_t m, const vf *w,
                        const vf *g, const consts *c)
 {
     state x[C];
@@ -174,10 +174,9 @@ INLINE void ffm_change(rule_step *f, int merged, int local_slots, uint32_t n, fl
 /* Both sides of a pair of blocks: n rows' cells towards the fields from g on, w by gw, and those C rows' m floats towards
  * theirs, from j on, v by gv. */
 INLINE void ffm_change_both(rule_step *f, int merged, int local_slots, uint32_t n,
-                            float *const *row, float *const *local, uint32_t j, const vf *w,
-                            const vf *gw, float *const *other, float *const *other_local,
-                            uint32_t g, size_t m, const vf *v, const vf *gv, size_t pad,
-                            const consts *c)
+                            float *const *row, float *const *local, size_t j, const vf *w,
+                            const vf *gw, float *const *other, float *const *other_local, size_t g,
+                            size_t m, const vf *v, const vf *gv, size_t pad, const consts *c)
 {
 #if defined HAVE_QUADS && VW == 8
     if (merged == QUADS) { /* C is two, and UNIT, which m is at the least, VW */
@@ -210,6 +209,7 @@ INLINE asking ffm_begin_asking(const asgdk_ffm *p, uint32_t floats)
 
 INLINE void ffm_ask(asking *a)
 {
+    if (a->row == a->end) return;
     for (uint32_t k = 0; k < a->lines && a->row < a->end; k++) {
         __builtin_prefetch(*a->row + a->at, 0, 2);
         a->at += 16;
@@ -223,17 +223,18 @@ INLINE void ffm_ask(asking *a)
 /* Rows from field j on, m of whose floats are columns of fields from there on, with all before them and with each
  * other. */
 INLINE void ffm_apply_rows(rule_step *f, int merged, int local_slots, const asgdk_ffm *p, bool ones,
-                           uint32_t j, uint32_t n, size_t m, vf a, asking *ahead, const consts *c)
+                           size_t j, uint32_t n, size_t m, vf a, asking *ahead, const consts *c)
 {
-    const size_t pad = p->pad;
-    float       *row[C], *local[C];
-    vf           x[C], y[C], gx[C], gy[C];
-    UNROLL for (uint32_t i = 0; i < C; i++) row[i] = p->row[j + i];
+    const size_t  pad  = p->pad;
+    float *const *rows = p->row;
+    float        *row[C], *local[C];
+    vf            x[C], y[C], gx[C], gy[C];
+    UNROLL for (uint32_t i = 0; i < C; i++) row[i] = rows[j + i];
     UNROLL for (uint32_t i = 0; i < C; i++) local[i] =
         local_slots && i < n ? p->local[j + i] : NULL;
-    for (uint32_t g = 0; g < j; g += C) {
+    for (size_t g = 0; g < j; g += C) {
         float *other[C], *other_local[C];
-        UNROLL for (uint32_t i = 0; i < C; i++) other[i] = p->row[g + i];
+        UNROLL for (uint32_t i = 0; i < C; i++) other[i] = rows[g + i];
         UNROLL for (uint32_t i = 0; i < C; i++) other_local[i] =
             local_slots ? p->local[g + i] : NULL;
         ffm_block(row, g * CELL, VW, x);

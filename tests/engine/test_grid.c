@@ -16,11 +16,11 @@ enum { MAX = 64 };
 
 static void run_schedule(uint32_t size, uint64_t rounds, uint32_t workers, uint64_t seed)
 {
-    asgdi_grid  g;
-    asgdi_block held[MAX];
-    bool        busy[MAX] = {false};
-    uint64_t    done = 0, taken = 0;
-    uint8_t    *met = asgdi_calloc((size_t)size * size, 1);
+    asgdi_grid       g;
+    asgdi_grid_block held[MAX];
+    bool             busy[MAX] = {false};
+    uint64_t         done = 0, taken = 0;
+    uint8_t         *met = asgdi_calloc((size_t)size * size, 1);
     ok(asgdi_grid_init(&g, size, rounds, seed));
     asgdi_store_relaxed(&g.gate, rounds);
     for (uint64_t i = 0; done < rounds * size; i++) {
@@ -44,7 +44,7 @@ static void run_schedule(uint32_t size, uint64_t rounds, uint32_t workers, uint6
     }
     assert_int_equal(taken, rounds * size);
     for (uint32_t b = 0; b < size * size; b++) assert_int_equal(met[b], rounds / size);
-    asgdi_block none;
+    asgdi_grid_block none;
     assert_int_equal(asgdi_grid_take(&g, 0, &none), ASGDI_RUN_OVER);
     asgdi_free(met);
     asgdi_grid_free(&g);
@@ -61,8 +61,8 @@ static void blocks_never_meet(void **state)
 static void waits_at_the_gate(void **state)
 {
     (void)state;
-    asgdi_grid  g;
-    asgdi_block b;
+    asgdi_grid       g;
+    asgdi_grid_block b;
     ok(asgdi_grid_init(&g, 4, 8, 1));
     asgdi_store_relaxed(&g.gate, 4);
     for (int i = 0; i < 16; i++) {
@@ -80,9 +80,9 @@ static void goes_on_where_it_was(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 30; seed++) {
-        asgdi_grid  g, again;
-        asgdi_block b;
-        uint64_t    round[MAX];
+        asgdi_grid       g, again;
+        asgdi_grid_block b;
+        uint64_t         round[MAX];
         ok(asgdi_grid_init(&g, 9, 27, seed));
         asgdi_store_relaxed(&g.gate, 27);
         for (uint64_t i = 0; i < 7 * seed; i++) {
