@@ -30,7 +30,8 @@ typedef struct job {
     uint64_t           seed, row_bytes;
     uint16_t          *tile; /* of each user in its strip */
     uint32_t           tiles;
-    asgd_rating       *spare; /* [examples] */
+    uint64_t           most;  /* ratings of a block */
+    asgd_rating       *spare; /* [parts][most] */
 } job;
 
 static void count_blocks(void *ctx, uint32_t k)
@@ -82,7 +83,7 @@ static void shuffle_blocks(void *ctx, uint32_t k)
     for (uint64_t b = k; b < (uint64_t)j->size * j->size; b += j->parts) {
         const uint64_t start = j->a->start[b], n = j->a->start[b + 1] - start;
         shuffle(j->a->rating + start, n, asgdi_random(j->seed, STREAM_ARRANGE, b));
-        if (j->tiles > 1) gather_tiles(j, j->a->rating + start, j->spare + start, n);
+        if (j->tiles > 1) gather_tiles(j, j->a->rating + start, j->spare + k * j->most, n);
     }
 }
 
@@ -94,9 +95,8 @@ static asgd_status cut_tiles(job *j)
     const uint64_t tiles                 = users / j->size * j->row_bytes / TILE_BYTES;
     j->tiles = tiles > TILES_MAX ? TILES_MAX : tiles < 1 || j->size == 1 ? 1 : (uint32_t)tiles;
     if (j->tiles == 1) return ASGD_OK;
-    j->tile  = asgdi_calloc(users, sizeof *j->tile);
-    j->spare = asgdi_calloc(j->s->schema.examples, sizeof *j->spare);
-    if (!j->tile || !j->spare) return ASGD_FAIL(ENOMEM, "no memory to arrange ratings");
+    j->tile = asgdi_calloc(users, sizeof *j->tile);
+    if (!j->tile) return ASGD_FAIL(ENOMEM, "no memory to arrange ratings");
     for (uint32_t u = 0; u < users; u++)
         j->tile[u] = (uint16_t)(dealt[j->strip[0][u]]++ / GROUP % j->tiles);
     return ASGD_OK;
@@ -157,10 +157,12 @@ static asgd_status arrange(job *j, bool negatives)
         if (!j->strip[w] || !j->count[w]) return ASGD_FAIL(ENOMEM, "no memory to arrange ratings");
     }
     j->at        = asgdi_calloc(j->parts * blocks, sizeof *j->at);
-    j->a->rating = asgdi_calloc(d->examples + ASGDK_PAIRS_AHEAD, sizeof *j->a->rating);
+    j->a->rating = asgdi_malloc(d->examples + ASGDK_PAIRS_AHEAD, sizeof *j->a->rating);
     j->a->start  = asgdi_calloc(blocks + 1, sizeof *j->a->start);
     if (!j->at || !j->a->rating || !j->a->start)
         return ASGD_FAIL(ENOMEM, "no memory for a second copy of %" PRIu64 " ratings", d->examples);
+    /* All others are written by several threads, who then touch the memory first. */
+    memset(j->a->rating + d->examples, 0, ASGDK_PAIRS_AHEAD * sizeof *j->a->rating);
     for (uint64_t i = 0; i < d->examples; i++) {
         const asgd_rating *r = &j->s->rating[i];
         if (r->user >= d->users || r->item >= d->items)
@@ -186,6 +188,14 @@ static asgd_status arrange(job *j, bool negatives)
         }
     }
     j->a->start[blocks] = sum;
+    for (size_t b = 0; b < blocks; b++) {
+        const uint64_t n = j->a->start[b + 1] - j->a->start[b];
+        if (n > j->most) j->most = n;
+    }
+    if (j->tiles > 1) {
+        j->spare = asgdi_malloc(j->parts * j->most, sizeof *j->spare);
+        if (!j->spare) return ASGD_FAIL(ENOMEM, "no memory to arrange ratings");
+    }
     asgdi_parallel(j->parts, scatter, j);
     asgdi_parallel(j->parts, shuffle_blocks, j);
     return negatives ? remember(j) : ASGD_OK;
