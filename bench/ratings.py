@@ -135,11 +135,12 @@ def target(o):
                 for name, options in (("defaults", []), ("short", SHORT)):
                     r, _ = asgd(o, "mf", "--train", "ml1m.train", "--valid", "ml1m.test", "--k", k, "--workers", threads,
                                 "--target", f"rmse={best[0]}", *options)
-                    if r["target_seconds"] is None:
-                        sys.exit(f"asgd does not reach {best[0]}")
                     ours[name].append(r["target_seconds"])
             columns = ""
             for mine in ours.values():
+                if None in mine:
+                    columns += " not reached | - |"
+                    continue
                 ratios = sorted(y / x for x, y in zip(mine, theirs))
                 columns += (f" {statistics.median(mine):.3f} s | {statistics.median(ratios):.1f} "
                             f"({ratios[0]:.1f}-{ratios[-1]:.1f}) |")
