@@ -128,7 +128,7 @@ typedef struct asgdk_single {
     asgdk_step step, bias_step;
     asgdk_loss loss;
     bool       normalize; /* x = val / its Euclidean length */
-    uint32_t   near;      /* rows below it need not be asked for ahead */
+    uint32_t   near; /* rows below it need not be asked for ahead; fm: v_near, of both tables */
     /* the examples, as asgd_batch has them: idx of each increase */
     const uint64_t *begin;
     const uint32_t *len, *idx;

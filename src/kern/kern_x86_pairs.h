@@ -9,8 +9,8 @@ typedef struct quad_pairs {
 static inline __attribute__((always_inline)) __m64 *pair_at(const asgd_view *t, bool shared,
                                                             uint32_t r)
 {
-    const float *base = shared || r >= t->n_own ? t->shared : t->own;
-    return (__m64 *)(uintptr_t)(base + 2 * (size_t)r);
+    float *base = shared || r >= t->n_own ? t->shared : t->own;
+    return (__m64 *)(base + 2 * (size_t)r);
 }
 
 /* Of m > 0 entries the first four; where there are fewer, the other lanes are copies of one of them. */
