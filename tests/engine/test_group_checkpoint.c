@@ -205,9 +205,15 @@ static void the_larger_side_keeps_the_folder(void **state)
     count_data  d;
     c.dead_after = 2;
     c.observe    = cut_first;
-    begin();
-    crowd_init(&g, 3, &c, FEATURES);
-    run_all(g.p, 3);
+    for (int times = 1;; times++) {
+        begin();
+        crowd_init(&g, 3, &c, FEATURES);
+        run_all(g.p, 3);
+        if (g.p[0].was_cut || times == 5) break;
+        /* one that starved was given up before there were three parts: no cut, and nothing shown */
+        crowd_free(&g);
+        shell("rm -r %s", from, "");
+    }
     assert_true(g.p[0].was_cut);
     for (uint32_t q = 1; q < 3; q++) {
         ok(g.p[q].status);
